@@ -1,0 +1,95 @@
+# Every target installs what it needs into .venv on its first use. Only python3 (3.11 or newer) must be there.
+# The lock files in requirements/ grow: runtime, then dev, then slow; a higher level contains the lower ones.
+
+PYTHON ?= python3
+LEVEL ?= runtime
+WORKERS ?= 3
+ARGS ?=
+
+# Compiled modules are kept: the tests start many processes, and each would compile the whole site anew.
+export PYTHONDONTWRITEBYTECODE :=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := $(VENV)/.installed
+RUNTIME := $(STAMPS)/runtime
+DEV := $(STAMPS)/dev
+SLOW := $(STAMPS)/slow
+MADE := $(STAMPS)/venv
+
+# An environment whose Python was upgraded or removed is made anew.
+SOUND := $(shell $(PY) -c 'import pip' 2>/dev/null && echo yes)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+LOCK_TOOL := uv==0.13.8
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo up test test-all lint bench lock anew
+
+help: ## say what there is
+	@echo "make TARGET [ARGS='…'] [PYTHON=python3.12]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMPS)/$(LEVEL) ## install what the site needs (LEVEL=dev: and the tests; LEVEL=slow: everything)
+	@:
+
+demo: $(RUNTIME) ## start a demonstration: three simulated nodes, a sample dataset
+	@exec $(PY) manage.py demo $(ARGS)
+
+up: $(RUNTIME) ## start this installation: web, controller, worker, agent
+	@exec $(PY) manage.py up $(ARGS)
+
+test: $(DEV) ## run the quick tests
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-all: $(SLOW) ## run the linters, the quick tests on SQLite and on PostgreSQL, and the slow ones
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test
+	@$(PY) -m tests.on_postgres -n $(WORKERS) $(ARGS)
+	@$(PY) -m pytest -m slow tests $(ARGS)
+
+lint: $(DEV) ## check style, format, types and the direction of imports
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy .
+	@$(VENV)/bin/lint-imports
+
+bench: $(SLOW) ## measure, and write benchmarks/RESULTS.md
+	@$(PY) -m benchmarks $(ARGS)
+
+lock: $(MADE) ## resolve requirements/*.in anew into *.txt (ARGS=--upgrade: newer versions)
+	@test -x $(VENV)/lock/bin/uv || { $(PY) -m venv $(VENV)/lock && \
+	  $(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check '$(LOCK_TOOL)'; }
+	@for level in runtime dev slow; do echo "Locking requirements/$$level.txt"; \
+	  $(VENV)/lock/bin/uv pip compile requirements/$$level.in $(LOCK) $(ARGS) \
+	  -o requirements/$$level.txt > /dev/null || exit 1; done
+
+# --- What is installed --------------------------------------------------------------------------------------
+
+$(RUNTIME): requirements/runtime.txt $(MADE)
+	@echo "Installing what the site needs. This takes a minute or two, once."
+	@$(PIP) --require-hashes -r requirements/runtime.txt
+	@touch $(RUNTIME)
+
+$(DEV): requirements/dev.txt $(MADE)
+	@echo "Installing what the site and its tests need. This takes a minute or two, once."
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $(RUNTIME) $(DEV)
+
+$(SLOW): requirements/slow.txt $(MADE)
+	@echo "Installing what all tests need, real engines and databases too. This takes some minutes, once."
+	@$(PIP) --require-hashes -r requirements/slow.txt
+	@touch $(RUNTIME) $(DEV) $(SLOW)
+
+$(MADE): $(if $(SOUND),,anew)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "DPL needs Python 3.11 or newer. $(PYTHON) is: $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	  echo "Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python)" >&2; \
+	  echo "and, if it is not called python3, name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its module venv or ensurepip is missing." >&2; \
+	  echo "Debian and Ubuntu keep them apart: apt install python3-venv. Then run make again." >&2; exit 1; }
+	@$(PYTHON) -m venv $(if $(SOUND),,--clear) $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $(MADE)

@@ -1,0 +1,1 @@
+"""People, roles and API keys: who is asking, and what they may do."""

@@ -1,0 +1,19 @@
+"""The paths of accounts: logging in and out, the password, keys."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from accounts import views
+from accounts.api import KeyViews
+from dpl_site.lib.rest import OptionalSlashRouter
+
+router = OptionalSlashRouter()
+router.register("keys", KeyViews, basename="key")
+
+urlpatterns = [
+    path("login/", views.login, name="login"),
+    path("logout/", views.logout, name="logout"),
+    path("password/", views.password, name="password"),
+    path("api/v1/", include(router.urls)),
+]

@@ -1,0 +1,86 @@
+"""Asks every vendor in turn and decides when one that failed is asked again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.clock import Clock, steady
+from agent.gpus import GpuAbsentError, GpuReading, GpuSource, GpuUnavailableError
+from agent.gpus.nvidia import NvidiaGpus
+
+FIRST_RETRY_S = 5.0
+LONGEST_RETRY_S = 300.0
+
+log = logging.getLogger("agent")
+
+
+def sources() -> list[GpuSource]:
+    """Every vendor that the agent knows."""
+    return [NvidiaGpus()]
+
+
+@dataclass
+class _Standing:
+    """How a vendor has fared: until when it rests, and why."""
+
+    source: GpuSource
+    rest_until: float = 0.0
+    retry_s: float = FIRST_RETRY_S
+    error: str | None = None
+    is_absent: bool = False
+
+
+class GpuSurvey:
+    """Reads all vendors into one list.
+
+    Guarantee: a vendor that fails is closed and left alone for 5 s, then twice as long each time up to 5
+    minutes (an absent driver 5 minutes at once), and the others are read all the same. For one thread.
+    """
+
+    def __init__(self, vendors: Sequence[GpuSource], clock: Clock = steady) -> None:
+        self._clock = clock
+        self._vendors = [_Standing(source) for source in vendors]
+
+    def read(self) -> GpuReading:
+        """All GPUs of this machine. The error says what is wrong, or why there are none."""
+        readings = [self._read_one(vendor) for vendor in self._vendors]
+        gpus = tuple(gpu for reading in readings for gpu in reading.gpus)
+        errors = [
+            reading.error
+            for reading, vendor in zip(readings, self._vendors, strict=True)
+            if reading.error is not None and not (vendor.is_absent and gpus)
+        ]
+        return GpuReading(gpus, "; ".join(errors) or None)
+
+    def close(self) -> None:
+        """Let go of every vendor's library."""
+        for vendor in self._vendors:
+            vendor.source.close()
+
+    def _read_one(self, vendor: _Standing) -> GpuReading:
+        if self._clock() < vendor.rest_until:
+            return GpuReading(error=vendor.error)
+        try:
+            reading = vendor.source.read()
+        except GpuUnavailableError as error:
+            return self._rest(vendor, error)
+        vendor.retry_s, vendor.error, vendor.is_absent = FIRST_RETRY_S, None, False
+        return (
+            reading if reading.gpus or reading.error else replace(reading, error=_none_found(vendor.source))
+        )
+
+    def _rest(self, vendor: _Standing, error: GpuUnavailableError) -> GpuReading:
+        vendor.source.close()
+        vendor.is_absent = isinstance(error, GpuAbsentError)
+        if vendor.error != str(error):
+            log.log(logging.INFO if vendor.is_absent else logging.WARNING, "GPUs: %s", error)
+        vendor.error = str(error)
+        vendor.rest_until = self._clock() + (LONGEST_RETRY_S if vendor.is_absent else vendor.retry_s)
+        vendor.retry_s = min(LONGEST_RETRY_S, vendor.retry_s * 2)
+        return GpuReading(error=vendor.error)
+
+
+def _none_found(source: GpuSource) -> str:
+    return f"the {source.vendor} driver answers, but shows no GPU to this process"

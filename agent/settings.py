@@ -1,0 +1,130 @@
+"""What the agent is told to do: every setting, where it comes from and what is refused."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.dotenv import parse_dotenv
+from agent.engine_address import engine_base_url
+
+LOOPBACK = "127.0.0.1"
+EVERY_INTERFACE = str(ipaddress.IPv4Address(0))
+DEFAULT_PORT = 8001
+
+
+class SettingError(Exception):
+    """A setting is wrong; the text begins with its name and ends with what would be right."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The agent's settings, checked."""
+
+    host: str
+    port: int
+    engine_url: str
+    model: str | None
+    token: str | None
+    parent_fd: int | None
+
+
+def load_dotenv(path: Path) -> dict[str, str]:
+    """The settings in a `.env` file, none where there is no such file."""
+    try:
+        return parse_dotenv(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}. Mend or remove the file.") from None
+
+
+def read_settings(
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    *,
+    host: str | None = None,
+    port: int | None = None,
+) -> Settings:
+    """The settings: flags (`host`, `port`), then the environment, then `.env`; empty counts as unset."""
+    values = {**_set(dotenv), **_set(environ)}
+    token = _token(values.get("DPL_AGENT_TOKEN"))
+    return Settings(
+        host=_host(host, token),
+        port=_port("--port", str(port)) if port is not None else _port("PORT", values.get("PORT")),
+        engine_url=_engine(values.get("OLLAMA_HOST", "")),
+        model=values.get("OLLAMA_MODEL"),
+        token=token,
+        # The supervisor's own variable: a `.env` file names no file descriptors.
+        parent_fd=parent_fd(environ),
+    )
+
+
+def parent_fd(environ: Mapping[str, str]) -> int | None:
+    """The descriptor of the pipe whose end tells that the supervisor died; None without a supervisor."""
+    written = environ.get("DPL_PARENT_FD", "").strip()
+    if not written:
+        return None
+    try:
+        fd = int(written)
+        os.fstat(fd)
+    except (ValueError, OSError, OverflowError):
+        raise SettingError(
+            f"DPL_PARENT_FD must be an open file descriptor's number, not {written!r}"
+        ) from None
+    return fd
+
+
+def _set(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in values.items() if value.strip()}
+
+
+def _token(written: str | None) -> str | None:
+    if written is not None and not (written.isascii() and written.isprintable() and " " not in written):
+        raise SettingError(
+            "DPL_AGENT_TOKEN must be printable ASCII without spaces, as it travels in a header"
+        )
+    return written
+
+
+def _host(written: str | None, token: str | None) -> str:
+    if not written:
+        return LOOPBACK if token is None else EVERY_INTERFACE
+    if token is None and not _is_loopback(written):
+        raise SettingError(
+            f"DPL_AGENT_TOKEN is not set, so the agent listens on loopback only and not on {written}: "
+            "without a token anybody on the network could read this machine and lock it. "
+            "Set DPL_AGENT_TOKEN (environment or .env), or leave --host away."
+        )
+    return written
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _port(name: str, written: str | None) -> int:
+    if written is None:
+        return DEFAULT_PORT
+    # 0 lets the system choose, which a test wants and a person's setting file never means.
+    lowest = 0 if name == "--port" else 1
+    if not (written.isascii() and written.isdigit() and lowest <= int(written) <= 65535):
+        raise SettingError(f"{name} must be a number from 1 to 65535, not {written!r}")
+    return int(written)
+
+
+def _engine(written: str) -> str:
+    try:
+        return engine_base_url(written)
+    except ValueError as error:
+        raise SettingError(
+            f"OLLAMA_HOST is {written!r}: {error}. Write it like http://127.0.0.1:11434"
+        ) from None

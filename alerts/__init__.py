@@ -1,0 +1,1 @@
+"""Alerts: reads the selectors of the others; nobody imports it."""

@@ -1,0 +1,11 @@
+"""The app as Django knows it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AlertsConfig(AppConfig):
+    """Django's entry for this app."""
+
+    name = "alerts"

@@ -1,0 +1,35 @@
+"""`make bench`: runs the measurements named on the command line (all when none), writes benchmarks/RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from benchmarks import efficiency, idle, overhead
+from benchmarks.report import Section, write
+
+MEASUREMENTS: dict[str, Callable[[], Section]] = {
+    "efficiency": efficiency.measure,
+    "overhead": overhead.measure,
+    "idle": idle.measure,
+}
+
+
+def main() -> int:
+    """Run, print, write; 1 when a figure does not reach what it should."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*MEASUREMENTS, []], help="which ones; all by default")
+    names = parser.parse_args().names or list(MEASUREMENTS)
+    sections = []
+    for name in names:
+        print(f"measuring {name} …", flush=True)
+        section = MEASUREMENTS[name]()
+        print(section.as_markdown(), flush=True)
+        sections.append(section)
+    write(sections)
+    return 0 if all(row.is_reached for section in sections for row in section.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Datasets: parsing, jobs, shards, items, results."""

@@ -1,0 +1,1 @@
+"""Flags and signals only; the services do the rest."""

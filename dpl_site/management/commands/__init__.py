@@ -1,0 +1,1 @@
+"""Commands that run or examine whole processes."""

@@ -1,0 +1,32 @@
+"""`manage.py demo`: `processes/demo.py` does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from dpl_site.processes.ports import port_number
+
+
+class Command(BaseCommand):
+    """Runs a demonstration with three simulated machines."""
+
+    help = "Run a demonstration in a data folder of its own: three simulated nodes work through a sample dataset."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Where to listen."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+        parser.add_argument(
+            "--port", type=port_number, default=settings.DPL_PORT, help="port to listen at (DPL_PORT)"
+        )
+
+    def handle(self, *args: Any, host: str, port: int, **options: Any) -> None:
+        """Take the demo's own settings, prepare, then become the supervisor."""
+        from dpl_site.processes import demo
+
+        if not demo.is_inside():
+            demo.enter(host, port)
+        demo.run(host, port, self.stdout.write)

@@ -1,0 +1,1 @@
+"""The long-running processes: supervisor, web, controller, worker watchdog."""

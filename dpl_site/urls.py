@@ -1,0 +1,24 @@
+"""Every path of the site outside the door: one include per app."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from dpl_site import views
+
+urlpatterns = [
+    path("", include("accounts.urls")),
+    path("", include("inference.urls")),
+    path("", include("datasets.urls")),
+    path("health", views.health),
+    path("ready", views.ready),
+    path("api/schema", views.schema),
+    path("api/docs", views.docs),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/", admin.site.urls),
+]
+handler400 = "dpl_site.views.bad_request"
+handler403 = "dpl_site.views.forbidden"
+handler404 = "dpl_site.views.not_found"
+handler500 = "dpl_site.views.server_error"

@@ -1,0 +1,1 @@
+"""Engines, residency, slots, scheduling policy and the dialects engines speak."""

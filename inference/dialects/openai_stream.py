@@ -1,0 +1,196 @@
+"""An OpenAI stream, collected into the completion that the engine would have given without streaming. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from dpl_site.lib.sse import Events, LineTooLong
+from inference.dialects.base import Reply
+from inference.dialects.faults import error_in_reply
+from inference.errors import InvalidReply, ReplyTooLarge, StreamCut
+
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_LATE = ("usage", "timings", "service_tier")
+
+
+class OpenAICollector:
+    """Joins the chunks of one streamed answer, choice by choice.
+
+    The end is a finish_reason for every choice; `[DONE]` is not needed for it (transformers serve sends none).
+    `whole` makes the Reply from the completion; `plain` reads a body that is JSON although a stream was asked for.
+    """
+
+    def __init__(
+        self, max_bytes: int, *, whole: Callable[[dict[str, Any]], Reply], plain: Callable[[bytes], Reply]
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._whole = whole
+        self._plain = plain
+        self._events = Events(max_bytes)
+        self._start = b""
+        self._body: list[bytes] | None = None
+        self._has_begun = False
+        self._choices: dict[int, _Choice] = {}
+        self._head: dict[str, Any] = {}
+        self._late: dict[str, Any] = {}
+        self._size = 0
+        self._is_done = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `[DONE]` came."""
+        return self._is_done
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes as they arrive; True when they held a token or a part of a tool call."""
+        if not self._has_begun:
+            data = self._begin(data)
+        if self._body is not None:
+            return self._keep_body(data)
+        try:
+            events = self._events.feed(data)
+        except LineTooLong as error:
+            raise ReplyTooLarge(f"The answer passed its limit: {error}.") from error
+        held = False
+        for event in events:
+            held = self._take(event) or held
+        return held
+
+    def finish(self) -> Reply:
+        """The whole answer in the non-streaming shape."""
+        if self._body is not None:
+            return self._plain(b"".join(self._body))
+        for event in self._events.rest():
+            self._take_rest(event)
+        cut = [choice for choice in self._choices.values() if choice.finish_reason is None]
+        if not self._choices or (cut and not (self._is_done and self._size)):
+            raise StreamCut("The engine's answer broke off before its end.")
+        choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
+        return self._whole({"choices": choices, **self._head, "object": "chat.completion", **self._late})
+
+    def _begin(self, data: bytes) -> bytes:
+        """Tell an event stream from a JSON body by the first byte that is not blank."""
+        data = self._start + data
+        first = data.lstrip()[:1]
+        self._start = b"" if first else data
+        self._has_begun = bool(first)
+        if first == b"<":
+            raise InvalidReply("The engine's answer is a web page, not an event stream.")
+        if first in (b"{", b"["):
+            self._body = []
+        return data if first else b""
+
+    def _keep_body(self, data: bytes) -> bool:
+        self._size += len(data)
+        if self._size > self._max_bytes:
+            raise ReplyTooLarge(f"The answer is larger than {self._max_bytes} bytes.")
+        if self._body is not None:
+            self._body.append(data)
+        return False
+
+    def _take_rest(self, event: bytes) -> None:
+        """A last event without its blank line: whole when it is JSON, cut when it is not."""
+        if event.strip() == b"[DONE]":
+            self._is_done = True
+            return
+        try:
+            orjson.loads(event)
+        except orjson.JSONDecodeError:
+            return
+        self._take(event)
+
+    def _take(self, event: bytes) -> bool:
+        if event.strip() == b"[DONE]":
+            self._is_done = True
+            return False
+        try:
+            chunk = orjson.loads(event)
+        except orjson.JSONDecodeError as error:
+            raise InvalidReply(f"The engine streamed an event that is not JSON: {error}.") from error
+        if not isinstance(chunk, dict):
+            raise InvalidReply("The engine streamed an event that is not a JSON object.")
+        if chunk.get("error"):
+            raise error_in_reply(chunk["error"])
+        if not self._head:
+            self._head = {name: chunk[name] for name in chunk if name not in ("choices", "object", *_LATE)}
+        for name in _LATE:
+            if chunk.get(name) is not None:
+                self._late[name] = chunk[name]
+        size = self._size
+        try:
+            for choice in chunk.get("choices") or ():
+                self._take_choice(choice)
+        except (AttributeError, TypeError) as error:
+            raise InvalidReply(f"The engine streamed an event of an unknown shape: {error}.") from error
+        if self._size > self._max_bytes:
+            raise ReplyTooLarge(f"The answer is larger than {self._max_bytes} bytes.")
+        return self._size > size
+
+    def _take_choice(self, said: dict[str, Any]) -> None:
+        index = said.get("index") or 0
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice()
+        self._size += choice.take(said)
+
+
+class _Choice:
+    """One choice as it grows."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._message: dict[str, Any] = {"role": "assistant", "content": None}
+        self._texts: dict[str, list[str]] = {}
+        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._arguments: dict[int, list[str]] = {}
+        self._logprobs: dict[str, list[Any]] = {}
+
+    def take(self, said: dict[str, Any]) -> int:
+        """Add one chunk's part; gives the size of what was kept of it, 0 when it held no token."""
+        delta = said.get("delta") or {}
+        size = 0
+        for name, value in delta.items():
+            if name in _TEXTS and isinstance(value, str):
+                self._texts.setdefault(name, []).append(value)
+                size += len(value)
+            elif name == "tool_calls" and value:
+                size += sum(self._take_tool_call(position, call) for position, call in enumerate(value))
+            elif value is not None:
+                self._message[name] = value
+        if said.get("logprobs"):
+            size += self._take_logprobs(said["logprobs"])
+        self.finish_reason = said.get("finish_reason") or self.finish_reason
+        return size
+
+    def whole(self, index: int) -> dict[str, Any]:
+        """The choice in the non-streaming shape."""
+        message = self._message | {name: "".join(texts) for name, texts in self._texts.items()}
+        if self._tool_calls:
+            message["tool_calls"] = [self._tool_call(position) for position in sorted(self._tool_calls)]
+        else:
+            message["content"] = message["content"] or ""
+        made: dict[str, Any] = {"index": index, "message": message, "finish_reason": self.finish_reason}
+        return made | ({"logprobs": self._logprobs} if self._logprobs else {})
+
+    def _take_tool_call(self, position: int, said: dict[str, Any]) -> int:
+        index = said.get("index", position)
+        call = self._tool_calls.setdefault(index, {"function": {}})
+        function = said.get("function") or {}
+        call |= {name: value for name, value in said.items() if name not in ("index", "function") and value}
+        call["function"] |= {name: value for name, value in function.items() if name != "arguments" and value}
+        arguments = function.get("arguments") or ""
+        self._arguments.setdefault(index, []).append(arguments)
+        return len(arguments) + len(function.get("name") or "")
+
+    def _tool_call(self, index: int) -> dict[str, Any]:
+        call = self._tool_calls[index]
+        return {**call, "function": {**call["function"], "arguments": "".join(self._arguments[index])}}
+
+    def _take_logprobs(self, said: dict[str, Any]) -> int:
+        for name, values in said.items():
+            if isinstance(values, list):
+                self._logprobs.setdefault(name, []).extend(values)
+        return sum(100 * len(values) for values in said.values() if isinstance(values, list))

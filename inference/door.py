@@ -1,0 +1,246 @@
+"""The door of the gateway: a plain ASGI application that answers what generates, before Django is asked.
+
+Async. It takes keys only, no cookies; reads a request within its limits; watches its client all the time, since
+a plain ASGI application is not cancelled when that leaves; and says errors in the client's dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from urllib.parse import quote
+
+import orjson
+from django.conf import settings
+
+from accounts import keys
+from accounts.authentication import Principal, authenticate_async
+from accounts.http import NO_KEY, WRONG_KEY, lacks
+from dpl_site.lib import trace
+from dpl_site.lib.answering import Message, Receive, Scope, Send, header
+from dpl_site.lib.refusals import Refused, error_body, surface_of
+from inference.errors import InferenceError
+from inference.gateway import Gateway
+from inference.streams import Route
+from inference.surfaces import SURFACES
+from inference.surfaces.base import Surface
+
+BODY_S = 60.0
+"""How long a client may take to send its request."""
+UNREAD_S = 60.0
+"""How long a client may leave what was sent to it unread before it is dropped."""
+EXIT_STACK = "dpl.exit_stack"
+
+logger = logging.getLogger(__name__)
+
+
+class ClientGone(Exception):
+    """The client left before its answer was whole."""
+
+
+class GatewayDoor:
+    """Answers POST on the paths of `SURFACES`, other methods there with 405.
+
+    Guarantee: when a client leaves, what is done for it is cancelled at once, and with it its engine's
+    connection closed and its slot given on. Writes no rows itself. On kill -9 see `proxy.Proxy`.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def owns(self, scope: Scope) -> bool:
+        """Whether this request is for this door; preflights are left to Django's middleware."""
+        return scope["type"] == "http" and scope["path"] in SURFACES and scope["method"] != "OPTIONS"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        token = trace.request_id.set(trace.accepted(header(scope, b"x-request-id")))
+        client = HttpClient(scope, send)
+        try:
+            await self._answer(scope, receive, client)
+        except ClientGone:
+            logger.debug("a client left", extra={"action": "client_left"})
+        except Refused as refused:
+            await client.refuse(refused)
+        except InferenceError as error:
+            message = error.engine_message or error.message
+            retry = error.retry_after_s
+            await client.fail(message, error.code, error.http_status, retry_after_s=retry)
+        except Exception:
+            logger.exception("a request broke", extra={"action": "request_broke"})
+            await client.fail("DPL met a defect; its log has the details.", "internal_error", 500)
+        finally:
+            trace.request_id.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, client: HttpClient) -> None:
+        if scope["method"] != "POST":
+            raise Refused(f"{scope['method']} is not possible here. Use POST.", status=405)
+        await _admitted(scope)
+        asked = client.surface.read(await _body(scope, receive))
+        proxy = await self._gateway.proxy()
+        stack, request_id = scope[EXIT_STACK], trace.request_id.get()
+        await _while_there(receive, proxy.answer(client.surface, asked, client, stack, request_id))
+
+
+class HttpClient:
+    """The client of one request over HTTP."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.surface: Surface = SURFACES[scope["path"]]
+        self.has_begun = False
+        self.has_content = False
+        self._scope, self._send = scope, send
+
+    async def begin(self, content_type: str, route: Route | None) -> None:
+        """The head of a stream; a second time changes nothing."""
+        if not self.has_begun:
+            self.has_begun = True
+            await self._start(200, content_type, route)
+
+    async def write(self, data: bytes) -> None:
+        """A part of the answer."""
+        self.has_content = True
+        await self._say({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def keep_waiting(self, data: bytes) -> None:
+        """What is no part of the answer."""
+        await self._say({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """The answer is whole."""
+        await self._say({"type": "http.response.body", "body": b""})
+
+    async def whole(self, status: int, content_type: str, body: bytes, route: Route | None) -> None:
+        """An answer that is no stream."""
+        self.has_begun = self.has_content = True
+        await self._start(status, content_type, route, {"content-length": str(len(body))})
+        await self._say({"type": "http.response.body", "body": body})
+
+    async def refuse(self, refused: Refused) -> None:
+        """A no, in the client's dialect."""
+        more = {"allow": "POST"} if refused.status == 405 else {}
+        if refused.status == 401:
+            more["www-authenticate"] = "Bearer"
+        retry = 2.0 if refused.status in (429, 503) else None
+        await self.fail(refused.message, refused.code, refused.status, retry_after_s=retry, more=more)
+
+    async def fail(
+        self,
+        message: str,
+        code: str,
+        status: int,
+        *,
+        retry_after_s: float | None = None,
+        more: dict[str, str] | None = None,
+    ) -> None:
+        """An error: as the answer, or within a stream that has begun, which then ends."""
+        if self.has_begun:
+            await self.keep_waiting(self.surface.late_error(message, code, status))
+            return await self.end()
+        headers = dict(more or {})
+        if retry_after_s is not None or status in (429, 503):
+            headers["retry-after"] = str(max(1, round(retry_after_s or 1)))
+        body = orjson.dumps(error_body(surface_of(self._scope["path"]), message, code, status))
+        self.has_begun = True
+        await self._start(
+            status,
+            "application/json",
+            None,
+            headers | {"content-length": str(len(body)), "connection": "close"},
+        )
+        return await self._say({"type": "http.response.body", "body": body})
+
+    async def _start(
+        self, status: int, content_type: str, route: Route | None, more: dict[str, str] | None = None
+    ) -> None:
+        headers = {
+            "content-type": content_type,
+            "x-request-id": trace.request_id.get(),
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            **_allowed_origin(self._scope),
+            **(more or {}),
+        }
+        if route is not None:
+            headers |= {"x-dpl-node": str(route.target.node_id), "x-dpl-node-name": quote(route.node_name)}
+        raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        await self._say({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _say(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(UNREAD_S):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGone from None
+
+
+async def _while_there(receive: Receive, work: Awaitable[None]) -> None:
+    """Do the work unless the client leaves; then cut it, and wait until it has let go of everything."""
+    doing = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        raise ClientGone
+    finally:
+        leaving.cancel()
+        doing.cancel()
+        await asyncio.gather(doing, leaving, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    """The request's body. Raises Refused (408, 413) and ClientGone."""
+    most = settings.DPL_MAX_REQUEST_MB * 1024 * 1024
+    announced = header(scope, b"content-length")
+    if announced.isdigit() and int(announced) > most:
+        raise _too_large()
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > most:
+                    raise _too_large()
+                if not message.get("more_body"):
+                    return b"".join(pieces)
+    except TimeoutError:
+        text = f"The request was not whole after {BODY_S:g} s. Send it faster."
+        raise Refused(text, code="too_slow", status=408) from None
+
+
+def _too_large() -> Refused:
+    text = f"The request is larger than {settings.DPL_MAX_REQUEST_MB} MiB (DPL_MAX_REQUEST_MB)."
+    return Refused(text, code="too_large", status=413)
+
+
+async def _admitted(scope: Scope) -> Principal:
+    """Who asks, when he may. Raises Refused (401, 403)."""
+    authorization = header(scope, b"authorization")
+    principal = await authenticate_async(authorization)
+    if principal is None:
+        shown = keys.key_in(authorization) is not None
+        code = "invalid_api_key" if shown else ""
+        raise Refused(WRONG_KEY if shown else NO_KEY, code=code, status=401)
+    if not principal.may("chat"):
+        raise lacks(principal, "chat")
+    return principal
+
+
+def _allowed_origin(scope: Scope) -> dict[str, str]:
+    origin = header(scope, b"origin")
+    if origin and {origin, "*"} & set(settings.DPL_CORS_ORIGINS):
+        return {"access-control-allow-origin": origin, "vary": "origin"}
+    return {}

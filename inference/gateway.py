@@ -1,0 +1,99 @@
+"""The gateway of one web process: its proxy with all that this needs, made when the first request comes.
+
+Async.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+
+import aiohttp
+from django.conf import settings
+
+from dpl_site.lib import http
+from dpl_site.lib.db import Threads
+from inference import speeds
+from inference.pool import SlotPool
+from inference.proxy import Proxy
+from inference.roster import RosterReader
+from inference.sightings import Sightings
+from inference.streams import Limits
+
+SPEEDS_EVERY_S = 2.0
+
+
+class Gateway:
+    """Owns the parts and their end.
+
+    Guarantee: `end` gives back every slot and closes every connection. It writes measured speeds; what was
+    measured since the last writing is lost on kill -9.
+    """
+
+    def __init__(self, instance_id: Callable[[], uuid.UUID | None]) -> None:
+        """`instance_id` tells which registered process this is, None while it is none."""
+        self._instance_id = instance_id
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._proxy: Proxy | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._pool: SlotPool | None = None
+        self._threads: Threads | None = None
+        self._sightings: Sightings | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Nothing runs before the first request."""
+
+    async def proxy(self) -> Proxy:
+        """The proxy of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._proxy is None or self._loop is not loop:
+            self._loop, self._proxy = loop, self._make()
+        return self._proxy
+
+    async def end(self) -> None:
+        """Stop; a later request begins anew."""
+        if self._proxy is None:
+            return
+        self._proxy = None
+        if self._flushing is not None:
+            self._flushing.cancel()
+            await asyncio.gather(self._flushing, return_exceptions=True)
+        if self._pool is not None:
+            await self._pool.close()
+        if self._session is not None:
+            await self._session.close()
+        if self._threads is not None:
+            self._threads.close()
+
+    def _make(self) -> Proxy:
+        self._threads = Threads(1, "sightings")
+        self._pool = SlotPool(self._instance_id, most_waiting=settings.DPL_QUEUE_MOST)
+        self._session = http.session()
+        self._sightings = Sightings(self._threads, time.monotonic)
+        self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="speeds")
+        return Proxy(
+            roster=RosterReader(self._pool.held),
+            pool=self._pool,
+            session=self._session,
+            sightings=self._sightings,
+            limits=Limits(
+                connect_s=settings.DPL_CONNECT_TIMEOUT_S,
+                silence_s=settings.DPL_SILENCE_TIMEOUT_S,
+                wait_s=settings.DPL_QUEUE_WAIT_S,
+                max_reply_bytes=settings.DPL_MAX_REPLY_MB * 1024 * 1024,
+            ),
+            policy=settings.DPL_SCHEDULING,
+        )
+
+    async def _flush(self) -> None:
+        """Write what was measured, every SPEEDS_EVERY_S."""
+        while True:
+            await asyncio.sleep(SPEEDS_EVERY_S)
+            if self._sightings is None:
+                continue
+            tallies = self._sightings.take_tallies()
+            if tallies:
+                self._sightings.chore(speeds.record, tallies=tallies)

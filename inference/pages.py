@@ -1,0 +1,107 @@
+"""The fleet's page, and its forms that lock and unlock a node. Decides who sees which button."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.http import Asked, methods, page
+from dpl_site.lib.refusals import Refused
+from inference import fleet
+from inference.payloads import NodeView
+from nodes import locks
+
+LOCK_MINUTES = (
+    (15, gettext_lazy("15 minutes")),
+    (60, gettext_lazy("1 hour")),
+    (240, gettext_lazy("4 hours")),
+    (480, gettext_lazy("8 hours")),
+    (1440, gettext_lazy("1 day")),
+    (10_080, gettext_lazy("1 week")),
+)
+AS_A_RULE = 60
+"""The minutes that are offered first."""
+
+
+class LockForm(forms.Form):
+    """Why a node is taken, and for how long."""
+
+    reason = forms.CharField(required=False, max_length=300)
+    minutes = forms.TypedChoiceField(choices=LOCK_MINUTES, coerce=int)
+
+
+@methods("GET")
+@page("read")
+def fleet_page(request: Asked) -> HttpResponse:
+    """Every node with its state, load, models, slots and lock; live where scripts run."""
+    principal = request.principal
+    me = {"name": principal.username, "is_admin": principal.may("admin")}
+    nodes = fleet.status_all()["nodes"]
+    context = {"nodes": nodes, "sums": _sums(nodes), "me": me, "may_lock": principal.may("chat")}
+    return render(request, "inference/fleet.html", context | {"times": LOCK_MINUTES, "usual": AS_A_RULE})
+
+
+@methods("GET", "POST")
+@page("chat")
+def lock(request: Asked, node_id: int) -> HttpResponse:
+    """Take a node for oneself. A GET, as after a login in between, only leads back."""
+    if request.method == "POST":
+        with _told(request, _("The node is locked.")):
+            _lock(request, node_id)
+    return redirect("fleet-page")
+
+
+@methods("GET", "POST")
+@page("chat")
+def unlock(request: Asked, node_id: int) -> HttpResponse:
+    """Free a node of one's own lock, as an admin of anybody's. A GET only leads back."""
+    if request.method == "POST":
+        with _told(request, _("The node is free.")):
+            principal = request.principal
+            locks.unlock_node(node_id=node_id, actor=principal.username, force=principal.may("admin"))
+    return redirect("fleet-page")
+
+
+def _sums(nodes: list[NodeView]) -> dict[str, int]:
+    """What stands above the nodes."""
+    return {
+        "nodes": len(nodes),
+        "engines": sum(len(node["engines"]) for node in nodes),
+        "online": sum(node["online"] for node in nodes),
+        "busy": sum(node["slots"]["busy"] for node in nodes),
+        "slots": sum(node["slots"]["total"] for node in nodes),
+    }
+
+
+def _lock(request: Asked, node_id: int) -> None:
+    """Lock it as the form says. Raises Refused, in words."""
+    form, name = LockForm(request.POST), request.principal.username
+    if not form.is_valid():
+        raise Refused(" ".join(str(error) for errors in form.errors.values() for error in errors))
+    locks.lock_node(
+        node_id=node_id,
+        by=locks.PERSON,
+        owner=name,
+        user_id=request.principal.user_id,
+        reason=form.cleaned_data["reason"],
+        ttl_s=form.cleaned_data["minutes"] * 60,
+        actor=name,
+    )
+
+
+@contextmanager
+def _told(request: Asked, done: str) -> Iterator[None]:
+    """Say on the next page that it is done, or why not."""
+    try:
+        yield
+    except Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        messages.success(request, done)

@@ -1,0 +1,196 @@
+"""One client's request through the fleet: an engine is chosen, asked, and its answer passed on or translated.
+
+Async. Where client and engine speak one dialect, bytes pass unread but for their end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import aiohttp
+
+from dpl_site.lib import http
+from dpl_site.lib.refusals import Refused
+from inference.errors import (
+    ConnectionLost,
+    EngineFailure,
+    EngineTimeout,
+    InferenceError,
+    InvalidReply,
+    NodeFault,
+    ReplyTooLarge,
+    StreamCut,
+    Unreachable,
+)
+from inference.llm_url import LlmUrlError
+from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
+from inference.roster import Roster, RosterReader
+from inference.scheduling import Decision, Request, choose, same_model
+from inference.sightings import Sightings
+from inference.slots import Held
+from inference.streams import Client, Exchange, Limits, Route
+from inference.surfaces.base import Asked, Surface
+from inference.upstream import headers_for, url_of
+
+ATTEMPTS = 3
+
+
+class Proxy:
+    """Answers requests through any engine that may.
+
+    Guarantee: whatever ends a request, its slot and its connection are released through the request's exit
+    stack; before the first part of an answer another engine is tried, after it the client is told. It writes
+    Slot rows through the pool, and breakers and speeds through the sightings. On kill -9 connections close with
+    the process and slots with its instance.
+    """
+
+    def __init__(
+        self,
+        *,
+        roster: RosterReader,
+        pool: SlotPool,
+        session: aiohttp.ClientSession,
+        sightings: Sightings,
+        limits: Limits,
+        policy: str,
+    ) -> None:
+        self._roster, self._pool, self._session = roster, pool, session
+        self._sightings, self._limits, self._policy = sightings, limits, policy
+
+    async def answer(
+        self, surface: Surface, asked: Asked, client: Client, stack: AsyncExitStack, request_id: str
+    ) -> None:
+        """Answer one request. Raises Refused, or the InferenceError of the last engine that was tried."""
+        avoid: set[int] = set()
+        while True:
+            attempt = await stack.enter_async_context(AsyncExitStack())
+            route = await self._route(asked, avoid, attempt)
+            try:
+                await self._through(route, surface, asked, client, attempt, request_id)
+                return
+            except InferenceError as error:
+                self._sightings.failed(route.target.engine_id, error)
+                avoid.add(route.target.engine_id)
+                if client.has_content or not _is_for_another(error) or len(avoid) >= ATTEMPTS:
+                    raise
+            finally:
+                await attempt.aclose()
+
+    # --- Where to -----------------------------------------------------------------------------------------
+
+    async def _route(self, asked: Asked, avoid: set[int], attempt: AsyncExitStack) -> Route:
+        """An engine and a slot of it, released with `attempt`."""
+        roster = await self._roster.now()
+        decision = self._choose(asked, roster, avoid)
+        if not decision.candidates:
+            roster = await self._roster.anew()
+            decision = self._choose(asked, roster, avoid)
+        if not decision.candidates:
+            raise _nowhere(asked, roster, decision)
+        held = await self._slot([one.engine_id for one in decision.candidates])
+        attempt.callback(self._pool.give, held)
+        candidate = next(one for one in decision.candidates if one.engine_id == held.engine_id)
+        node_name = roster.snapshots[held.engine_id].node_name
+        was_on_trial = held.engine_id in roster.on_trial
+        return Route(roster.targets[held.engine_id], held, candidate, node_name, was_on_trial)
+
+    def _choose(self, asked: Asked, roster: Roster, avoid: set[int]) -> Decision:
+        request = Request(model=asked.model, avoid=frozenset(avoid))
+        snapshots = [
+            one for one in roster.seen_with(self._pool.busy) if not self._sightings.rests(one.engine_id)
+        ]
+        return choose(request, snapshots, time.time(), self._policy)
+
+    async def _slot(self, engine_ids: Sequence[int]) -> Held:
+        try:
+            return await self._pool.take(engine_ids, patience_s=self._limits.wait_s)
+        except QueueFull:
+            message = "Too many requests wait already. Try again in a moment."
+            raise Refused(message, code="queue_full", status=429) from None
+        except WaitedTooLong:
+            message = f"No engine became free within {self._limits.wait_s:g} s. Try again later."
+            raise Refused(message, code="waited_too_long", status=503) from None
+        except NotRegistered:
+            message = "This server has just started, or has lost its database. Try again in a moment."
+            raise Refused(message, code="not_ready", status=503) from None
+
+    # --- Through ------------------------------------------------------------------------------------------
+
+    async def _through(
+        self,
+        route: Route,
+        surface: Surface,
+        asked: Asked,
+        client: Client,
+        attempt: AsyncExitStack,
+        request_id: str,
+    ) -> None:
+        exchange = Exchange(route, surface, asked, client, self._limits)
+        try:
+            response = await self._open(exchange, attempt, request_id)
+            await exchange.pass_on(response, request_id)
+        except aiohttp.ServerTimeoutError as error:
+            message = f"The engine said nothing for {self._limits.silence_s:g} s."
+            raise EngineTimeout(message) from error
+        except http.TooLarge as error:
+            raise ReplyTooLarge(f"The answer is larger than {error.max_bytes} bytes.") from error
+        except aiohttp.ClientError as error:
+            raise ConnectionLost("The connection broke in the middle of the engine's answer.") from error
+        self._succeeded(route, exchange)
+
+    async def _open(
+        self, exchange: Exchange, attempt: AsyncExitStack, request_id: str
+    ) -> aiohttp.ClientResponse:
+        """Send the call; the head of the answer. The connection is closed with `attempt` unless read to its end."""
+        target, call = exchange.route.target, exchange.call
+        try:
+            url = url_of(target.base_url, call.path)
+        except LlmUrlError as error:
+            raise Unreachable(error.message) from error
+        try:
+            response = await exchange.meanwhile(
+                self._session.post(
+                    url,
+                    data=call.body,
+                    headers=headers_for(target.api_key) | {"X-Request-ID": request_id},
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None,
+                        sock_connect=self._limits.connect_s,
+                        sock_read=self._limits.silence_s,
+                    ),
+                )
+            )
+        except aiohttp.ServerTimeoutError:
+            raise
+        except aiohttp.ClientError as error:
+            text = http.explain(error, target.base_url)
+            raise Unreachable(f"{text[:1].upper()}{text[1:]}.") from error
+        attempt.callback(response.close)
+        return response
+
+    def _succeeded(self, route: Route, exchange: Exchange) -> None:
+        self._sightings.succeeded(
+            route.target.engine_id, route.candidate.model, exchange.report(), was_trial=route.was_on_trial
+        )
+
+
+def _is_for_another(error: InferenceError) -> bool:
+    """Whether another engine may do better with this request."""
+    return isinstance(error, NodeFault | StreamCut | EngineFailure | InvalidReply)
+
+
+def _nowhere(asked: Asked, roster: Roster, decision: Decision) -> Refused:
+    """Why no engine may take it: there is no such model (404, with those that there are), or none works now."""
+    names = sorted({name for one in roster.snapshots.values() for name in (*one.resident, *one.on_disk)})
+    if asked.model and not any(same_model(asked.model, name) for name in names):
+        there_are = f"There are: {', '.join(names[:50])}." if names else "No engine has any model yet."
+        message = f"model '{asked.model}' not found on any node. {there_are}"
+        return Refused(message, code="model_not_found", status=404)
+    reasons = [
+        f"{roster.snapshots[engine_id].node_name}: {why}" for engine_id, why in decision.rejected.items()
+    ]
+    told = "; ".join(reasons[:10]) or "there are no engines"
+    return Refused(f"No engine can take this now ({told}).", code="no_engine", status=503)

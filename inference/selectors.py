@@ -1,0 +1,147 @@
+"""What the scheduler sees: every engine that could work, with load, models, speeds and locks, in a few queries."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+from django.db.models import Count, Q, QuerySet
+
+from inference.models import Engine, EngineModel, EngineSpeed, Slot
+from inference.scheduling import EngineSnapshot
+from inference.upstream import Target
+from nodes.instances import owner_is_dead
+from nodes.models import NodeStatus
+from nodes.selectors import standing_locks as locks_now
+
+
+def engine_snapshots() -> list[EngineSnapshot]:
+    """All live engines of live nodes, as `scheduling.choose` wants them."""
+    engines = list(
+        Engine.objects.filter(archived_at__isnull=True, is_enabled=True, node__archived_at__isnull=True)
+        .select_related("node", "status")
+        .order_by("id")
+    )
+    models, speeds = _models(), _speeds()
+    slots, locks, loads = _slots(), standing_locks(), _loads()
+    return [
+        _snapshot(engine, models, speeds, slots, locks, loads)
+        for engine in engines
+        if hasattr(engine, "status")
+    ]
+
+
+def standing_locks() -> dict[int, str]:
+    """Node id → who has it: `job:<id>` for a job, else the owner's name; agents' own locks count too."""
+    return {
+        node_id: f"job:{lock.job_id}" if lock.job_id else lock.owner or "the agent"
+        for node_id, lock in locks_now().items()
+    }
+
+
+def busy_slots() -> dict[int, int]:
+    """Node id → slots that somebody holds now."""
+    rows = _held().values("engine__node_id").annotate(busy=Count("id"))
+    return {row["engine__node_id"]: row["busy"] for row in rows}
+
+
+def slots_by_holder() -> dict[str, int]:
+    """Instance id (hex) → slots that it holds."""
+    rows = _held().values("holder_id").annotate(busy=Count("id"))
+    return {row["holder_id"].hex: row["busy"] for row in rows}
+
+
+def _held() -> QuerySet[Slot]:
+    return Slot.objects.filter(holder__isnull=False).exclude(owner_is_dead("holder"))
+
+
+_Named = dict[int, dict[bool, list[str]]]
+_Speeds = dict[int, tuple[dict[str, float], dict[str, float]]]
+
+
+def _models() -> _Named:
+    named: _Named = defaultdict(lambda: {True: [], False: []})
+    able = EngineModel.objects.filter(can_generate=True).order_by("engine_id", "name")
+    rows = able.values_list("engine_id", "name", "is_resident")
+    for engine_id, name, is_resident in rows:
+        named[engine_id][is_resident].append(name)
+    return named
+
+
+def _speeds() -> _Speeds:
+    found: _Speeds = defaultdict(lambda: ({}, {}))
+    for row in EngineSpeed.objects.all():
+        if row.tokens_per_second > 0:
+            found[row.engine_id][0][row.model] = row.tokens_per_second
+        found[row.engine_id][1][row.model] = row.seconds_per_request
+    return found
+
+
+def _slots() -> dict[int, tuple[int, int]]:
+    busy = Q(holder__isnull=False) & ~owner_is_dead("holder")
+    rows = (
+        Slot.objects.filter(is_retired=False)
+        .values("engine_id")
+        .annotate(total=Count("id"), busy=Count("id", filter=busy))
+    )
+    return {row["engine_id"]: (row["total"], row["busy"]) for row in rows}
+
+
+def _loads() -> dict[int, tuple[bool, float | None]]:
+    """Node id → whether it has a GPU, and how busy its GPU (or its CPU) is."""
+    found: dict[int, tuple[bool, float | None]] = {}
+    for node_id, reading in NodeStatus.objects.exclude(reading="").values_list("node_id", "reading"):
+        data = json.loads(reading)
+        gpus = [gpu.get("utilization_percent") for gpu in data.get("gpus") or []]
+        known = [value for value in gpus if isinstance(value, int | float)]
+        cpu = (data.get("cpu") or {}).get("percent")
+        load = sum(known) / len(known) if known else cpu if isinstance(cpu, int | float) else None
+        found[node_id] = (bool(gpus), load)
+    return found
+
+
+def _snapshot(
+    engine: Engine,
+    models: _Named,
+    speeds: _Speeds,
+    slots: dict[int, tuple[int, int]],
+    locks: dict[int, str],
+    loads: dict[int, tuple[bool, float | None]],
+) -> EngineSnapshot:
+    status, named = engine.status, models[engine.id]
+    total, busy = slots.get(engine.id, (0, 0))
+    has_gpu, load = loads.get(engine.node_id, (False, None))
+    return EngineSnapshot(
+        engine_id=engine.id,
+        node_id=engine.node_id,
+        node_name=engine.node.name,
+        is_online=status.is_online,
+        problem=status.breaker_reason or status.reason,
+        locked_by=locks.get(engine.node_id, ""),
+        is_breaker_open=status.breaker_open_ms is not None,
+        resident=tuple(named[True]),
+        on_disk=tuple(named[False]),
+        slots=total,
+        in_flight=busy,
+        has_gpu=has_gpu,
+        load_percent=load,
+        speeds=speeds[engine.id][0],
+        seconds=speeds[engine.id][1],
+    )
+
+
+def targets() -> dict[int, Target]:
+    """How to reach each live engine, by its id."""
+    engines = Engine.objects.filter(archived_at__isnull=True, is_enabled=True).select_related("status")
+    return {
+        engine.id: Target(
+            engine_id=engine.id,
+            node_id=engine.node_id,
+            kind=engine.kind or engine.status.kind,
+            base_url=engine.base_url,
+            api_key=engine.api_key,
+            chat_path_missing=engine.status.chat_path_missing,
+        )
+        for engine in engines
+        if hasattr(engine, "status")
+    }

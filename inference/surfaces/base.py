@@ -1,0 +1,127 @@
+"""What a surface is: it reads a client's request and writes the answer in the client's dialect. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from dpl_site.lib.refusals import Refused
+from inference.dialects.base import Call, Generation
+from inference.dialects.deltas import Delta, Whole
+
+AUTO = frozenset({"", "auto"})
+MAX_MODEL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A client's request, understood as far as everybody needs; `model` empty: whatever is resident."""
+
+    raw: bytes
+    body: Mapping[str, Any]
+    model: str
+    wants_stream: bool
+
+
+class Writer(Protocol):
+    """Writes one answer of an engine that speaks another dialect."""
+
+    def piece(self, delta: Delta) -> bytes:
+        """One piece of a stream; empty when there is nothing to say yet."""
+
+    def end(self) -> bytes:
+        """What ends the stream."""
+
+    def whole(self, answer: Whole) -> bytes:
+        """The answer of a request that wants no stream."""
+
+
+class Surface(Protocol):
+    """One kind of request in one client dialect."""
+
+    dialect: str
+    """The kind of engine that understands the request as it stands."""
+    stream_type: str
+    """The content type of a streamed answer."""
+
+    def read(self, raw: bytes) -> Asked:
+        """The request. Raises Refused (400) with what is wrong in it."""
+
+    def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
+        """The request to an engine of the same dialect that calls the model so."""
+
+    def generation(self, asked: Asked, model: str) -> Generation:
+        """The same in DPL's own words, for an engine of another dialect. Raises RequestRefused."""
+
+    def writer(self, asked: Asked, model: str, request_id: str) -> Writer:
+        """Who writes what an engine of another dialect answers."""
+
+    def ends(self, tail: bytes) -> bool:
+        """Whether a stream of this dialect that ended in these bytes is whole."""
+
+    def late_error(self, message: str, code: str, status: int) -> bytes:
+        """An error within a stream that has begun."""
+
+    def ping(self) -> bytes:
+        """What keeps a stream's connection open before its first piece."""
+
+
+def read_body(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a request. Raises Refused."""
+    if not raw.strip():
+        raise Refused("The request has no body. Send a JSON object.", code="missing_body")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refused(f"The request's body is not JSON: {error}.", code="invalid_json") from error
+    if not isinstance(body, dict):
+        raise Refused("The request's body must be a JSON object.", code="invalid_json")
+    return body
+
+
+def model_of(body: Mapping[str, Any]) -> str:
+    """The model that is asked for, empty for any. Raises Refused."""
+    model = body.get("model", "")
+    if model is None or (isinstance(model, str) and model in AUTO):
+        return ""
+    if not isinstance(model, str) or len(model) > MAX_MODEL or not model.isprintable():
+        raise Refused("model must be the name of a model.", code="bad_model", detail={"field": "model"})
+    return model
+
+
+def flag(body: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    """A yes or no. Raises Refused."""
+    value = body.get(name, default)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise Refused(f"{name} must be true or false.", code="bad_value", detail={"field": name})
+    return value
+
+
+def messages_of(body: Mapping[str, Any], *, roles: frozenset[str]) -> list[dict[str, Any]]:
+    """The conversation. Raises Refused."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        raise Refused(
+            "messages must be a list of messages.", code="bad_messages", detail={"field": "messages"}
+        )
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            text = f"messages[{index}] must be an object with a role and its content."
+            raise Refused(text, code="bad_messages", detail={"field": f"messages[{index}]"})
+        if message["role"] not in roles:
+            text = f"messages[{index}] has the role {message['role'][:40]!r}; use {', '.join(sorted(roles))}."
+            raise Refused(text, code="bad_role", detail={"field": f"messages[{index}].role"})
+    return messages
+
+
+def with_model(asked: Asked, model: str, **changes: Any) -> bytes:
+    """The request's body with the engine's name of the model; as it came where nothing differs."""
+    wanted = {"model": model} | changes
+    if all(asked.body.get(name) == value for name, value in wanted.items()):
+        return asked.raw
+    return orjson.dumps({**asked.body, **wanted})

@@ -1,0 +1,34 @@
+"""The paths of the fleet."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from dpl_site.lib.rest import OptionalSlashRouter
+from inference import listings, pages, views
+from inference.api import EngineViewSet, NodeViewSet
+
+router = OptionalSlashRouter()
+router.register("nodes", NodeViewSet, basename="node")
+router.register("engines", EngineViewSet, basename="engine")
+
+urlpatterns = [
+    path("", pages.fleet_page, name="fleet-page"),
+    path("nodes/<int:node_id>/lock", pages.lock, name="node-lock"),
+    path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock"),
+    path("api/v1/", include(router.urls)),
+    path("api/status/all", views.status_all),
+    path("api/unlock/all", views.unlock_all),
+    path("v1/models", listings.openai_models),
+    path("v1/models/<path:name>", listings.openai_model),
+    path("api/models", listings.seed_models),
+    path("api/tags", listings.ollama_tags),
+    path("api/ps", listings.ollama_ps),
+    path("api/version", listings.ollama_version),
+    path("api/show", listings.ollama_show),
+    *(
+        path(f"api/{name}", listings.ollama_elsewhere)
+        for name in ("pull", "push", "create", "copy", "delete")
+    ),
+    path("api/blobs/<path:rest>", listings.ollama_elsewhere),
+]

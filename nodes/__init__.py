@@ -1,0 +1,1 @@
+"""Machines: topology, process instances, probing, locks."""

@@ -1,0 +1,167 @@
+"""Machines, what processes see of them, their locks, and the processes themselves: tables and constraints.
+
+What people edit (Node) is never written by processes; what processes write (NodeStatus, ProcessInstance) is
+never edited by people.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from dpl_site.lib.secrets import SecretField
+from nodes.states import LockMirror, NodeState
+
+
+class Node(models.Model):
+    """One machine of the fleet, as people configure it."""
+
+    name = models.CharField(max_length=100)
+    monitor_base_url = models.CharField(
+        "agent's address", max_length=500, blank=True, help_text="As http://host:8001; empty: no agent."
+    )
+    agent_token = SecretField(blank=True, default="")
+    environment = models.CharField(max_length=50, default="default", blank=True)
+    labels = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True, db_index=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=models.Q(archived_at__isnull=True),
+                name="one_live_node_per_name",
+                violation_error_message="Another node has this name already.",
+            ),
+            models.UniqueConstraint(
+                fields=["monitor_base_url"],
+                condition=models.Q(archived_at__isnull=True) & ~models.Q(monitor_base_url=""),
+                name="one_live_node_per_agent",
+                violation_error_message="Another node has this agent already.",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class NodeStatus(models.Model):
+    """The latest reading and state of one node; written by the leading controller."""
+
+    node = models.OneToOneField(Node, on_delete=models.CASCADE, primary_key=True, related_name="status")
+    state = models.CharField(max_length=10, choices=NodeState.pairs(), default=NodeState.UNKNOWN)
+    reason = models.CharField(max_length=300, blank=True)
+    since = models.DateTimeField(default=timezone.now)
+    sampled_at = models.DateTimeField(null=True)
+    reading = models.TextField(blank=True, help_text="The agent's last answer, JSON.")
+    agent_error = models.CharField(max_length=300, blank=True)
+    clock_skew_s = models.FloatField(null=True)
+    foreign_lock = models.TextField(blank=True, help_text="A lock on the agent that is not ours, JSON.")
+    version = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.node_id}: {self.state}"
+
+
+class NodeLock(models.Model):
+    """A person's or a job's claim on a whole node; one at a time."""
+
+    class By(models.TextChoices):
+        """Who claims."""
+
+        PERSON = "person"
+        JOB = "job"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    node = models.OneToOneField(Node, on_delete=models.CASCADE, related_name="lock")
+    by = models.CharField(max_length=6, choices=By.choices)
+    owner = models.CharField(max_length=150, help_text="The person's name, or the job's.")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True)
+    job_id = models.CharField(max_length=36, blank=True, db_index=True)
+    reason = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_ms = models.BigIntegerField(help_text="Epoch milliseconds by the database's clock.")
+    mirror = models.CharField(max_length=10, choices=LockMirror.pairs(), default=LockMirror.PENDING)
+
+    def __str__(self) -> str:
+        return f"{self.node_id} locked by {self.owner}"
+
+
+class LockAudit(models.Model):
+    """What happened to locks: one row for each taking, renewal by a person, release and expiry."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="lock_audit")
+    lock_id = models.UUIDField()
+    by = models.CharField(max_length=6)
+    action = models.CharField(max_length=10)
+    owner = models.CharField(max_length=150)
+    actor = models.CharField(max_length=150, help_text="Who did it; a process where nobody did.")
+    reason = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.node_id} by {self.actor}"
+
+
+class ProcessInstance(models.Model):
+    """One running process of this installation; slots, shards and leadership end with it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=12, db_index=True)
+    host = models.CharField(max_length=255)
+    boot_id = models.CharField(max_length=64)
+    pid = models.IntegerField()
+    pid_created = models.FloatField(
+        help_text="The process's start, so that a reused pid is not mistaken for it."
+    )
+    group_pid = models.IntegerField(default=0, help_text="The process group to end with it, 0 for none.")
+    started_at = models.DateTimeField(auto_now_add=True)
+    heartbeat_ms = models.BigIntegerField()
+    expires_ms = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pid}@{self.host}"
+
+
+class Leadership(models.Model):
+    """Who leads among the processes of one kind; the epoch rises with each new leader."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    holder = models.UUIDField(null=True)
+    epoch = models.BigIntegerField(default=0)
+    expires_ms = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.name} epoch {self.epoch}"
+
+
+class Installation(models.Model):
+    """One row: the identity that agents know this installation by, so that two never share a node by mistake."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Event(models.Model):
+    """News for watchers: a hint that a row changed. The rows are the truth; events are pruned."""
+
+    id = models.BigAutoField(primary_key=True)
+    at_ms = models.BigIntegerField(db_index=True)
+    topic = models.CharField(max_length=20)
+    object_id = models.CharField(max_length=36)
+    version = models.BigIntegerField(default=0)
+    payload = models.CharField(max_length=2000, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.object_id}"

@@ -1,0 +1,97 @@
+/* One job, live. */
+
+import { drawBar } from "./bar.js";
+import { fill, list, localTimes } from "./fill.js";
+import { follow } from "./live.js";
+import { duration, number, said, share, state, words } from "./show.js";
+
+const SAY_EVERY_MS = 15000;
+
+const page = document.getElementById("job");
+const id = encodeURIComponent(page.dataset.id);
+let saidAt = 0;
+let saidState = page.querySelector('[data-f="state"]').dataset.is;
+
+function receive(job) {
+  fill(page, figures(job));
+  page.querySelector('[data-f="state"]').dataset.is = job.status;
+  drawBar(page, job);
+  list(page, "nodes", "t-node", job.nodes, (node) => node.id, drawNode);
+  list(page, "errors", "t-error", job.errors, (error) => error.cause, drawError);
+  for (const form of page.querySelectorAll("[data-states]")) {
+    const isPossible = form.dataset.states.split(" ").includes(job.status);
+    form.hidden = !isPossible || (form.dataset.needsFailed === "yes" && job.failed === 0);
+  }
+  say(job);
+}
+
+function figures(job) {
+  return {
+    state: state(job.status),
+    created: job.created_at,
+    started: job.started_at,
+    finished: job.finished_at,
+    error: job.error,
+    waiting: job.waiting,
+    done: number(job.done),
+    total: number(job.total),
+    progress: share(job.progress),
+    succeeded: number(job.succeeded),
+    failed: number(job.failed),
+    running: number(job.running),
+    pending: number(job.pending),
+    importing: Boolean(job.importing),
+    imported: number(job.importing?.imported),
+    rate: number(job.rate_per_s, 2),
+    eta: duration(job.eta_s),
+    "tokens-rate": number(job.tokens_per_second, 1),
+    "tokens-in": number(job.tokens.prompt),
+    "tokens-out": number(job.tokens.completion),
+    duration: duration(job.duration_s),
+    restarted: number(job.restarted_after_kill),
+    late: number(job.late_results_refused),
+    "has-nodes": job.nodes.length > 0,
+    "has-errors": job.errors.length > 0,
+  };
+}
+
+function drawNode(row, node) {
+  fill(row, {
+    name: node.name,
+    "node-succeeded": number(node.succeeded),
+    "node-failed": number(node.failed),
+    "node-running": number(node.running),
+    share: share(node.share),
+    tokens: number(node.tokens_per_second, 1),
+    p50: duration(node.p50_s),
+    p95: duration(node.p95_s),
+    idle: duration(node.idle_s),
+  });
+}
+
+function drawError(row, error) {
+  fill(row, {
+    cause: words.causes[error.cause] ?? error.cause,
+    code: error.cause,
+    count: number(error.count),
+    example: error.example,
+    retryable: error.retryable,
+  });
+}
+
+/** Tell a screen reader now and then, and at once when the state changes. */
+function say(job) {
+  const now = Date.now();
+  if (job.status === saidState && now - saidAt < SAY_EVERY_MS) return;
+  [saidAt, saidState] = [now, job.status];
+  page.querySelector("[data-say]").textContent = said(job.eta_s === null ? words.progress : words.progress_left, {
+    state: state(job.status),
+    done: number(job.done),
+    total: number(job.total),
+    failed: number(job.failed),
+    left: duration(job.eta_s),
+  });
+}
+
+localTimes(document);
+follow({ socket: `/ws/jobs/${id}/`, api: `/api/dataset/detailed-status/${id}`, receive });

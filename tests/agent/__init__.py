@@ -1,0 +1,3 @@
+"""The agent and its simulator, over real HTTP on loopback."""
+
+from __future__ import annotations

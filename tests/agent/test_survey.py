@@ -1,0 +1,117 @@
+"""Vendors are asked in turn; one that fails rests ever longer and harms no other."""
+
+from __future__ import annotations
+
+from agent.gpus import GpuAbsentError, GpuReading, GpuUnavailableError
+from agent.gpus.survey import FIRST_RETRY_S, LONGEST_RETRY_S, GpuSurvey
+from agent.payloads import GpuPayload
+from tests.agent.test_lock import Clock
+
+
+def gpu(vendor: str) -> GpuPayload:
+    return {
+        "index": 0,
+        "uuid": None,
+        "name": None,
+        "vendor": vendor,
+        "utilization_percent": None,
+        "memory_total_bytes": None,
+        "memory_used_bytes": None,
+        "temperature_c": None,
+        "power_w": None,
+        "power_limit_w": None,
+        "processes": [],
+    }
+
+
+class Vendor:
+    """A vendor that fails as long as it has an error."""
+
+    def __init__(self, vendor: str, error: GpuUnavailableError | None = None, *, cards: int = 1) -> None:
+        self.vendor = vendor
+        self.error = error
+        self.cards = cards
+        self.asked = 0
+        self.closed = 0
+
+    def read(self) -> GpuReading:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return GpuReading((gpu(self.vendor),) * self.cards)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_it_joins_all_vendors() -> None:
+    reading = GpuSurvey([Vendor("a"), Vendor("b", cards=2)], Clock()).read()
+    assert [row["vendor"] for row in reading.gpus] == ["a", "b", "b"]
+    assert reading.error is None
+
+
+def test_a_broken_vendor_is_reported_beside_the_others() -> None:
+    reading = GpuSurvey([Vendor("a", GpuUnavailableError("broken")), Vendor("b")], Clock()).read()
+    assert [row["vendor"] for row in reading.gpus] == ["b"]
+    assert reading.error == "broken"
+
+
+def test_an_absent_driver_matters_only_where_there_is_no_other_gpu() -> None:
+    absent = GpuAbsentError("no driver")
+    assert GpuSurvey([Vendor("a", absent), Vendor("b")], Clock()).read().error is None
+    assert GpuSurvey([Vendor("a", absent)], Clock()).read() == GpuReading(error="no driver")
+
+
+def test_a_driver_without_cards_says_so() -> None:
+    reading = GpuSurvey([Vendor("a", cards=0)], Clock()).read()
+    assert reading == GpuReading(error="the a driver answers, but shows no GPU to this process")
+
+
+def test_no_vendor_at_all_is_no_error() -> None:
+    assert GpuSurvey([], Clock()).read() == GpuReading()
+
+
+def test_a_vendor_that_fails_rests_twice_as_long_each_time() -> None:
+    clock, vendor = Clock(), Vendor("a", GpuUnavailableError("broken"))
+    survey = GpuSurvey([vendor], clock)
+    rests: list[float] = []
+    began = clock.now
+    survey.read()
+    while len(rests) < 9:
+        clock.now += 1
+        asked = vendor.asked
+        assert survey.read().error == "broken"
+        if vendor.asked > asked:
+            rests.append(clock.now - began)
+            began = clock.now
+    assert rests == [5, 10, 20, 40, 80, 160, LONGEST_RETRY_S, LONGEST_RETRY_S, LONGEST_RETRY_S]
+    assert vendor.closed == vendor.asked
+
+
+def test_a_vendor_that_comes_back_starts_afresh() -> None:
+    clock, vendor = Clock(), Vendor("a", GpuUnavailableError("broken"))
+    survey = GpuSurvey([vendor], clock)
+    survey.read()
+    clock.now += FIRST_RETRY_S
+    survey.read()
+    clock.now += 2 * FIRST_RETRY_S
+    vendor.error = None
+    assert survey.read() == GpuReading((gpu("a"),))
+    vendor.error = GpuUnavailableError("again")
+    survey.read()
+    clock.now += FIRST_RETRY_S
+    asked = vendor.asked
+    survey.read()
+    assert vendor.asked == asked + 1
+
+
+def test_an_absent_driver_rests_long_at_once() -> None:
+    clock, vendor = Clock(), Vendor("a", GpuAbsentError("no driver"))
+    survey = GpuSurvey([vendor], clock)
+    survey.read()
+    clock.now += LONGEST_RETRY_S - 1
+    survey.read()
+    assert vendor.asked == 1
+    clock.now += 1
+    survey.read()
+    assert vendor.asked == 2

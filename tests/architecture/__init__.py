@@ -1,0 +1,1 @@
+"""The house itself: its sizes, its rules, the direction of its imports, its documentation."""

@@ -1,0 +1,1 @@
+"""Real engines for tests: a tiny model and the server that runs it."""

@@ -1,0 +1,1 @@
+"""What is said to engines, and what they answer."""

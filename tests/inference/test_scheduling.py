@@ -1,0 +1,116 @@
+"""The scheduling policy: which engine, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from inference.scheduling import EngineSnapshot, Request, choose, same_model
+
+FAST = EngineSnapshot(
+    1, 1, "fast", True, resident=("m:latest",), slots=4, speeds={"m:latest": 100.0}, seconds={"m:latest": 1.0}
+)
+SLOW = replace(
+    FAST, engine_id=2, node_id=2, node_name="slow", speeds={"m:latest": 25.0}, seconds={"m:latest": 4.0}
+)
+DEAD = replace(FAST, engine_id=3, node_id=3, node_name="dead", is_online=False, problem="nothing listens")
+M = Request(model="m")
+
+
+def order(request: Request, *snapshots: EngineSnapshot, policy: str = "expected_finish") -> list[int]:
+    return [one.engine_id for one in choose(request, snapshots, 0.0, policy).candidates]
+
+
+def test_it_prefers_the_engine_that_would_be_done_first() -> None:
+    assert order(M, SLOW, FAST) == [1, 2]
+
+
+def test_a_busy_fast_engine_loses_to_an_idle_slow_one_only_when_it_would_be_later() -> None:
+    assert order(M, SLOW, replace(FAST, in_flight=4)) == [1, 2]
+    assert order(M, SLOW, replace(FAST, in_flight=16)) == [2, 1]
+
+
+def test_loading_a_model_counts_as_time() -> None:
+    on_disk = replace(FAST, resident=(), on_disk=("m:latest",))
+    assert order(M, SLOW, on_disk) == [2, 1]
+    assert "model must be loaded" in choose(M, [on_disk], 0.0).candidates[0].reasons
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"is_online": False, "problem": "nothing listens"}, "offline: nothing listens"),
+        ({"locked_by": "wang"}, "locked by wang"),
+        ({"is_breaker_open": True, "problem": "refused"}, "breaker open: refused"),
+        ({"slots": 0}, "it has no slots"),
+        ({"resident": ("other",)}, "does not have m"),
+    ],
+)
+def test_it_leaves_out_what_may_not_take_the_request_and_says_why(
+    change: dict[str, object], reason: str
+) -> None:
+    decision = choose(M, [replace(FAST, **change)], 0.0)  # type: ignore[arg-type]  # fields by name
+    assert decision.best is None
+    assert decision.rejected == {1: reason}
+
+
+def test_a_lock_lets_its_own_holder_pass() -> None:
+    mine = replace(FAST, locked_by="job:7")
+    assert order(replace(M, holder="job:7"), mine) == [1]
+    assert order(replace(M, holder="job:8"), mine) == []
+
+
+def test_an_exclusive_request_wants_the_lock_first() -> None:
+    exclusive = replace(M, holder="job:7", needs_lock=True)
+    assert choose(exclusive, [FAST], 0.0).rejected == {1: "not locked for this job yet"}
+    assert order(exclusive, replace(FAST, locked_by="job:7")) == [1]
+
+
+def test_only_the_nodes_asked_for_and_not_those_avoided() -> None:
+    assert order(replace(M, nodes=frozenset({2})), FAST, SLOW) == [2]
+    assert order(replace(M, avoid=frozenset({1})), FAST, SLOW) == [2]
+
+
+def test_auto_takes_what_is_resident_else_what_is_on_disk() -> None:
+    both = replace(FAST, resident=("r",), on_disk=("d",))
+    assert choose(Request(), [both], 0.0).candidates[0].model == "r"
+    assert choose(Request(), [replace(both, resident=())], 0.0).candidates[0].model == "d"
+    assert choose(Request(), [replace(both, resident=(), on_disk=())], 0.0).rejected == {1: "has no model"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "same"),
+    [
+        ("m", "m", True),
+        ("m", "m:latest", True),
+        ("m:latest", "m", False),
+        ("m:8b", "m:latest", False),
+        ("m", "n", False),
+    ],
+)
+def test_a_name_without_a_tag_means_its_latest(asked: str, has: str, same: bool) -> None:
+    assert same_model(asked, has) is same
+
+
+def test_least_load_goes_by_the_share_of_busy_slots() -> None:
+    assert order(M, replace(FAST, in_flight=2), SLOW, policy="least_load") == [2, 1]
+
+
+def test_an_unmeasured_fleet_prefers_gpus_then_lower_load() -> None:
+    blank = EngineSnapshot(1, 1, "a", True, resident=("m",), slots=1, load_percent=10.0)
+    gpu = replace(blank, engine_id=2, has_gpu=True, load_percent=90.0)
+    idle = replace(blank, engine_id=3, load_percent=5.0)
+    assert order(Request(model="m"), blank, gpu, idle) == [2, 3, 1]
+
+
+@pytest.mark.parametrize("pause_s", [0.001, 0.01, 0.25, 2.0])
+def test_round_robin_gives_each_as_much(pause_s: float) -> None:
+    fleet = [FAST, SLOW, replace(FAST, engine_id=3)]
+    firsts = Counter(
+        choose(M, fleet, 1_764_000_000 + turn * pause_s, "round_robin").candidates[0].engine_id
+        for turn in range(3000)
+    )
+    assert set(firsts) == {1, 2, 3}
+    assert min(firsts.values()) > 850

@@ -1,0 +1,1 @@
+"""Settings, checks, headers and the shapes of errors."""
