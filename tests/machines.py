@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import socket
 import threading
@@ -145,11 +146,21 @@ def engine(**options: Any) -> Iterator[str]:
         loop.close()
 
 
+_dead: list[socket.socket] = []
+
+
 def dead_url() -> str:
-    """An address where nothing listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{found.getsockname()[1]}"
+    """An address where nothing listens, and nothing will: its port stays taken until the tests end."""
+    found = socket.socket()
+    found.bind(("127.0.0.1", 0))
+    _dead.append(found)
+    return f"http://127.0.0.1:{found.getsockname()[1]}"
+
+
+@atexit.register
+def _let_go() -> None:
+    for taken in _dead:
+        taken.close()
 
 
 @contextmanager
@@ -165,6 +176,14 @@ def _running(server: ThreadingHTTPServer) -> Iterator[None]:
 
 
 def _quiet(kind: Any) -> Any:
-    """The server class, but it ends without waiting for its connections and is silent when they break."""
-    mild = {"daemon_threads": True, "block_on_close": False, "handle_error": lambda *_: None}
+    """The server class, but it ends without waiting for its connections and is silent when they break.
+
+    Its own queue of five is overrun by one look at an engine; Linux then lets a connection wait a second.
+    """
+    mild = {
+        "daemon_threads": True,
+        "block_on_close": False,
+        "request_queue_size": 64,
+        "handle_error": lambda *_: None,
+    }
     return type(kind.__name__, (kind,), mild)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from typing import Any
 
 import pytest
@@ -70,24 +70,22 @@ class TestNodeAdd:
         assert "agent: nothing listens at" in node.status.reason
         assert "engine: Nothing listens at" in node.status.reason
 
-    def test_it_waits_for_engine_and_agent_together_and_not_for_long(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert looking.ASK_S == 3.0
-        monkeypatch.setattr(looking, "ASK_S", 0.5)
-        came: list[float] = []
+    def test_it_asks_the_engine_in_all_dialects_and_the_agent_at_once(self) -> None:
+        everybody = threading.Barrier(len(("agent", "version", "tags", "ps", "models", "props", "vllm")))
 
-        def silence(asked: Asked) -> Said:
-            came.append(time.monotonic())
-            return Said({}, after_s=30)
+        def together(asked: Asked) -> Said:
+            everybody.wait(20)
+            return Said({}, status=503)
 
-        with serving(silence) as silent:
+        with serving(together) as busy:
+            node_add(name="busy", llm_url=busy.url, monitor_base_url=f"{busy.url}/agent")
+        assert not everybody.broken
+        assert "/agent/status" in busy.paths()
+
+    def test_it_does_not_wait_long_for_what_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(looking, "ASK_S", 0.3)
+        with serving(lambda asked: Said({}, after_s=30)) as silent:
             node = node_add(name="silent", llm_url=silent.url, monitor_base_url=f"{silent.url}/agent")
-            paths = silent.paths()
-        assert "/agent/status" in paths
-        assert len(paths) > 1
-        # All were asked before the first of them can have been given up.
-        assert max(came) - min(came) < looking.ASK_S
         assert node.status.state == "offline"
 
     def test_a_wrong_token_is_kept_and_said(self) -> None:
