@@ -48,7 +48,7 @@ def tick(*node_ids: int) -> dict[str, MachineSeen]:
     """One tick as the controller makes it; by the nodes' names."""
 
     async def once() -> FleetReading:
-        probe = FleetProbe(timeout_s=5.0)
+        probe = FleetProbe(timeout_s=30)
         try:
             return await probe.tick(node_ids or None)
         finally:
@@ -67,7 +67,7 @@ class TestOneEngine:
             yield client
 
     async def see(
-        self, session: aiohttp.ClientSession, asked: EngineTarget, timeout_s: float = 5.0
+        self, session: aiohttp.ClientSession, asked: EngineTarget, timeout_s: float = 30
     ) -> EngineSeen:
         return await see_engine(session, asked, timeout_s=timeout_s)
 
@@ -253,7 +253,7 @@ class TestTick:
 
     @staticmethod
     async def several(count: int) -> None:
-        probe = FleetProbe()
+        probe = FleetProbe(timeout_s=30)
         for _ in range(count):
             await probe.tick()
         await probe.close()

@@ -33,7 +33,7 @@ async def tick(
     token: str = "",
 ) -> AgentSeen:
     target = AgentTarget(node_id=1, base_url=url, token=token, lock=lock)
-    return await see_agent(session, target, installation=installation, interval_s=2.0)
+    return await see_agent(session, target, installation=installation, interval_s=2.0, timeout_s=30)
 
 
 def put_by_hand(running: RunningAgent, body: bytes = b'{"id": "x", "owner": "backup"}') -> None:
