@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from inference.errors import Blame, EngineBusy, InferenceError, ModelMissing, NodeLocked, Unreachable
+from inference.errors import (
+    Blame,
+    EngineBusy,
+    InferenceError,
+    ModelMissing,
+    NodeLocked,
+    NotSupported,
+    Unreachable,
+)
 
 FAILURES_IN_A_ROW = 5
 PAUSE_MS = 2_000
@@ -39,7 +47,7 @@ def after_success(streak: Streak) -> Verdict:
 
 def after_error(streak: Streak, error: InferenceError) -> Verdict:
     """What an error says about its engine; back-pressure, locks, refusals of the prompt and ours say nothing."""
-    if isinstance(error, EngineBusy | ModelMissing | NodeLocked) or error.blame is Blame.US:
+    if isinstance(error, EngineBusy | ModelMissing | NodeLocked | NotSupported) or error.blame is Blame.US:
         return Verdict(streak)
     if error.blame is Blame.ITEM and not error.is_retryable:
         return Verdict(streak)

@@ -24,7 +24,7 @@ from inference.errors import InferenceError
 from inference.gateway import Gateway
 from inference.streams import Route
 from inference.surfaces import SURFACES
-from inference.surfaces.base import Surface
+from inference.surfaces.base import Surface, VectorSurface
 
 BODY_S = 60.0
 """How long a client may take to send its request."""
@@ -87,7 +87,7 @@ class HttpClient:
     """The client of one request over HTTP."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.surface: Surface = SURFACES[scope["path"]]
+        self.surface: Surface | VectorSurface = SURFACES[scope["path"]]
         self.has_begun = False
         self.has_content = False
         self._scope, self._send = scope, send

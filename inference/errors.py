@@ -4,6 +4,7 @@
     ├── ItemFault                the prompt itself ended it: costs the item an attempt
     │   ├── EngineTimeout        no answer within the item's time               retryable
     │   ├── EngineFailure        the engine answered 5xx to this prompt         retryable
+    │   │   └── NotSupported     501: it does not do such a thing; another may, and it is not ill
     │   ├── StreamCut            the answer broke off or lacked its end         retryable
     │   ├── InvalidReply         the answer is not what the dialect promises    retryable
     │   ├── ReplyTooLarge        the answer passed DPL_MAX_REPLY_MB             permanent
@@ -68,6 +69,12 @@ class EngineFailure(ItemFault):
     """The engine answered 5xx to this prompt."""
 
     code = "engine_error"
+
+
+class NotSupported(EngineFailure):
+    """The engine does not do what is asked of it (embeddings, mostly); another may."""
+
+    code, http_status = "not_supported", 501
 
 
 class StreamCut(ItemFault):

@@ -25,13 +25,14 @@ from inference.errors import (
     Unreachable,
 )
 from inference.llm_url import LlmUrlError
+from inference.nowhere import nowhere
 from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
 from inference.roster import Roster, RosterReader
-from inference.scheduling import Decision, Request, choose, same_model
+from inference.scheduling import Decision, Request, choose
 from inference.sightings import Sightings
 from inference.slots import Held
-from inference.streams import Client, Exchange, Limits, Route
-from inference.surfaces.base import Asked, Surface
+from inference.streams import Client, Exchange, Limits, Route, exchange_of
+from inference.surfaces.base import Asked, Surface, VectorSurface
 from inference.upstream import headers_for, url_of
 
 ATTEMPTS = 3
@@ -60,19 +61,33 @@ class Proxy:
         self._sightings, self._limits, self._policy = sightings, limits, policy
 
     async def answer(
-        self, surface: Surface, asked: Asked, client: Client, stack: AsyncExitStack, request_id: str
+        self,
+        surface: Surface | VectorSurface,
+        asked: Asked,
+        client: Client,
+        stack: AsyncExitStack,
+        request_id: str,
     ) -> None:
         """Answer one request. Raises Refused, or the InferenceError of the last engine that was tried."""
         avoid: set[int] = set()
+        last: InferenceError | None = None
         while True:
             attempt = await stack.enter_async_context(AsyncExitStack())
-            route = await self._route(asked, avoid, attempt)
+            wanted = Request(model=asked.model, embeds=surface.embeds, avoid=frozenset(avoid))
+            try:
+                route = await self._route(wanted, attempt)
+            except Refused:
+                # What an engine said is worth more than that there is no other.
+                if last is not None:
+                    raise last from None
+                raise
             try:
                 await self._through(route, surface, asked, client, attempt, request_id)
                 return
             except InferenceError as error:
                 self._sightings.failed(route.target.engine_id, error)
                 avoid.add(route.target.engine_id)
+                last = error
                 if client.has_content or not _is_for_another(error) or len(avoid) >= ATTEMPTS:
                     raise
             finally:
@@ -80,15 +95,15 @@ class Proxy:
 
     # --- Where to -----------------------------------------------------------------------------------------
 
-    async def _route(self, asked: Asked, avoid: set[int], attempt: AsyncExitStack) -> Route:
+    async def _route(self, wanted: Request, attempt: AsyncExitStack) -> Route:
         """An engine and a slot of it, released with `attempt`."""
         roster = await self._roster.now()
-        decision = self._choose(asked, roster, avoid)
+        decision = self._choose(wanted, roster)
         if not decision.candidates:
             roster = await self._roster.anew()
-            decision = self._choose(asked, roster, avoid)
+            decision = self._choose(wanted, roster)
         if not decision.candidates:
-            raise _nowhere(asked, roster, decision)
+            raise nowhere(wanted, list(roster.snapshots.values()), decision)
         held = await self._slot([one.engine_id for one in decision.candidates])
         attempt.callback(self._pool.give, held)
         candidate = next(one for one in decision.candidates if one.engine_id == held.engine_id)
@@ -96,12 +111,11 @@ class Proxy:
         was_on_trial = held.engine_id in roster.on_trial
         return Route(roster.targets[held.engine_id], held, candidate, node_name, was_on_trial)
 
-    def _choose(self, asked: Asked, roster: Roster, avoid: set[int]) -> Decision:
-        request = Request(model=asked.model, avoid=frozenset(avoid))
+    def _choose(self, wanted: Request, roster: Roster) -> Decision:
         snapshots = [
             one for one in roster.seen_with(self._pool.busy) if not self._sightings.rests(one.engine_id)
         ]
-        return choose(request, snapshots, time.time(), self._policy)
+        return choose(wanted, snapshots, time.time(), self._policy)
 
     async def _slot(self, engine_ids: Sequence[int]) -> Held:
         try:
@@ -121,13 +135,13 @@ class Proxy:
     async def _through(
         self,
         route: Route,
-        surface: Surface,
+        surface: Surface | VectorSurface,
         asked: Asked,
         client: Client,
         attempt: AsyncExitStack,
         request_id: str,
     ) -> None:
-        exchange = Exchange(route, surface, asked, client, self._limits)
+        exchange = exchange_of(route, surface, asked, client, self._limits)
         try:
             response = await self._open(exchange, attempt, request_id)
             await exchange.pass_on(response, request_id)
@@ -180,17 +194,3 @@ class Proxy:
 def _is_for_another(error: InferenceError) -> bool:
     """Whether another engine may do better with this request."""
     return isinstance(error, NodeFault | StreamCut | EngineFailure | InvalidReply)
-
-
-def _nowhere(asked: Asked, roster: Roster, decision: Decision) -> Refused:
-    """Why no engine may take it: there is no such model (404, with those that there are), or none works now."""
-    names = sorted({name for one in roster.snapshots.values() for name in (*one.resident, *one.on_disk)})
-    if asked.model and not any(same_model(asked.model, name) for name in names):
-        there_are = f"There are: {', '.join(names[:50])}." if names else "No engine has any model yet."
-        message = f"model '{asked.model}' not found on any node. {there_are}"
-        return Refused(message, code="model_not_found", status=404)
-    reasons = [
-        f"{roster.snapshots[engine_id].node_name}: {why}" for engine_id, why in decision.rejected.items()
-    ]
-    told = "; ".join(reasons[:10]) or "there are no engines"
-    return Refused(f"No engine can take this now ({told}).", code="no_engine", status=503)

@@ -22,6 +22,8 @@ class EngineSnapshot:
 
     `locked_by` is the standing lock on its node: empty, a person's or agent's owner name, or `job:<id>`.
     `speeds` are measured tokens per second, `seconds` measured seconds per request, both by model.
+    `resident` and `on_disk` are models that generate; `embedders` those that only embed, with whether each is
+    resident.
     """
 
     engine_id: int
@@ -33,6 +35,7 @@ class EngineSnapshot:
     is_breaker_open: bool = False
     resident: tuple[str, ...] = ()
     on_disk: tuple[str, ...] = ()
+    embedders: Mapping[str, bool] = field(default_factory=dict)
     slots: int = 1
     in_flight: int = 0
     queued_tokens: int = 0
@@ -41,12 +44,20 @@ class EngineSnapshot:
     speeds: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    def has_loaded(self, model: str) -> bool:
+        """Whether a model is resident here."""
+        return model in self.resident or self.embedders.get(model, False)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for. `model` empty: whatever is resident. `holder` is the lock the caller may pass under."""
+    """What is asked for. `model` empty: whatever is resident. `holder` is the lock the caller may pass under.
+
+    `embeds`: vectors are asked for, which models that only embed give, and most others too.
+    """
 
     model: str = ""
+    embeds: bool = False
     expected_tokens: int = DEFAULT_TOKENS
     nodes: frozenset[int] = frozenset()
     holder: str = ""
@@ -89,7 +100,7 @@ def choose(
     rejected: dict[int, str] = {}
     accepted: list[tuple[EngineSnapshot, str]] = []
     for snapshot in snapshots:
-        model = model_on(request.model, snapshot)
+        model = model_on(request.model, snapshot, embeds=request.embeds)
         problem = obstacle(request, snapshot, model)
         if problem:
             rejected[snapshot.engine_id] = problem
@@ -129,11 +140,15 @@ def same_model(asked: str, has: str) -> bool:
     return asked == has or (":" not in asked and has == f"{asked}:latest")
 
 
-def model_on(asked: str, snapshot: EngineSnapshot) -> str | None:
-    """The engine's own name of the model asked for; for `auto` (empty) what is resident, else what is on disk."""
+def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> str | None:
+    """The engine's own name of the model asked for; for `auto` (empty) what is resident, else what is on disk.
+
+    Vectors by any model come from one that only embeds.
+    """
+    embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else ()
     if not asked:
-        return next(iter(snapshot.resident or snapshot.on_disk), None)
-    names = (*snapshot.resident, *snapshot.on_disk)
+        return next(iter(embedders if embeds else snapshot.resident or snapshot.on_disk), None)
+    names = (*embedders, *snapshot.resident, *snapshot.on_disk)
     return next((name for name in names if same_model(asked, name)), None)
 
 
@@ -146,7 +161,7 @@ def expected_finish(request: Request, snapshot: EngineSnapshot, model: str) -> f
     speed = snapshot.speeds.get(model, UNMEASURED_TOKENS_PER_SECOND)
     own = snapshot.seconds.get(model, request.expected_tokens / speed)
     waiting_turns = snapshot.in_flight / max(snapshot.slots, 1)
-    load = 0.0 if model in snapshot.resident else LOAD_SECONDS
+    load = 0.0 if snapshot.has_loaded(model) else LOAD_SECONDS
     return own * (1 + waiting_turns) + snapshot.queued_tokens / speed + load
 
 
@@ -155,7 +170,7 @@ def _candidate(request: Request, snapshot: EngineSnapshot, model: str) -> Candid
     reasons = [f"done in about {finish:.1f} s", f"{snapshot.in_flight} of {snapshot.slots} slots busy"]
     if model in snapshot.speeds:
         reasons.append(f"{snapshot.speeds[model]:.0f} tokens/s measured")
-    reasons.append("model resident" if model in snapshot.resident else "model must be loaded")
+    reasons.append("model resident" if snapshot.has_loaded(model) else "model must be loaded")
     return Candidate(snapshot.engine_id, snapshot.node_id, model, finish, tuple(reasons))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass, field
 
 from django.db.models import Count, Q, QuerySet
 
@@ -55,16 +56,27 @@ def _held() -> QuerySet[Slot]:
     return Slot.objects.filter(holder__isnull=False).exclude(owner_is_dead("holder"))
 
 
-_Named = dict[int, dict[bool, list[str]]]
+@dataclass(slots=True)
+class _Named:
+    """Names of one engine's models: those that generate by whether they are resident, and those that only embed."""
+
+    generating: dict[bool, list[str]] = field(default_factory=lambda: {True: [], False: []})
+    embedders: dict[str, bool] = field(default_factory=dict)
+
+
 _Speeds = dict[int, tuple[dict[str, float], dict[str, float]]]
 
 
-def _models() -> _Named:
-    named: _Named = defaultdict(lambda: {True: [], False: []})
-    able = EngineModel.objects.filter(can_generate=True).order_by("engine_id", "name")
-    rows = able.values_list("engine_id", "name", "is_resident")
-    for engine_id, name, is_resident in rows:
-        named[engine_id][is_resident].append(name)
+def _models() -> dict[int, _Named]:
+    named: dict[int, _Named] = defaultdict(_Named)
+    rows = EngineModel.objects.order_by("engine_id", "name")
+    for engine_id, name, is_resident, can_generate in rows.values_list(
+        "engine_id", "name", "is_resident", "can_generate"
+    ):
+        if can_generate:
+            named[engine_id].generating[is_resident].append(name)
+        else:
+            named[engine_id].embedders[name] = is_resident
     return named
 
 
@@ -102,7 +114,7 @@ def _loads() -> dict[int, tuple[bool, float | None]]:
 
 def _snapshot(
     engine: Engine,
-    models: _Named,
+    models: dict[int, _Named],
     speeds: _Speeds,
     slots: dict[int, tuple[int, int]],
     locks: dict[int, str],
@@ -119,8 +131,9 @@ def _snapshot(
         problem=status.breaker_reason or status.reason,
         locked_by=locks.get(engine.node_id, ""),
         is_breaker_open=status.breaker_open_ms is not None,
-        resident=tuple(named[True]),
-        on_disk=tuple(named[False]),
+        resident=tuple(named.generating[True]),
+        on_disk=tuple(named.generating[False]),
+        embedders=named.embedders,
         slots=total,
         in_flight=busy,
         has_gpu=has_gpu,

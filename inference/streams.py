@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -18,12 +19,14 @@ from dpl_site.lib import http
 from inference.dialects import DIALECTS
 from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Delta, DeltaReader, Usage, Whole
+from inference.dialects.embedding import embedding_call, read_vectors
 from inference.dialects.ollama_deltas import OllamaDeltas
 from inference.dialects.openai_deltas import OpenAIDeltas
-from inference.errors import InferenceError, NodeFault, StreamCut
+from inference.errors import InferenceError, NodeFault, NotSupported, StreamCut
 from inference.scheduling import Candidate
 from inference.slots import Held
-from inference.surfaces.base import Asked, Surface
+from inference.surfaces.base import Asked, Surface, VectorSurface
+from inference.surfaces.embeddings import told_tokens
 from inference.upstream import Target
 
 T = TypeVar("T")
@@ -83,18 +86,108 @@ class Route:
     was_on_trial: bool = False
 
 
-class Exchange:
-    """One request with one engine."""
+class Exchange(ABC):
+    """One request with one engine: what is asked of it, and what it answers to the client."""
 
-    def __init__(self, route: Route, surface: Surface, asked: Asked, client: Client, limits: Limits) -> None:
+    call: Call
+
+    def __init__(self, route: Route, asked: Asked, client: Client, limits: Limits) -> None:
         self.route = route
-        self._surface, self._asked, self._client, self._limits = surface, asked, client, limits
+        self._asked, self._client, self._limits = asked, client, limits
         self._dialect = DIALECTS[route.target.kind]
-        self._is_own = surface.dialect == route.target.kind
         self._began = time.monotonic()
         self._ttft_ms: int | None = None
         self._whole = Whole()
+
+    @property
+    @abstractmethod
+    def _is_own(self) -> bool:
+        """Whether client and engine speak one dialect."""
+
+    @abstractmethod
+    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+        """The engine's yes to the client."""
+
+    async def pass_on(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+        """The engine's answer to the client."""
+        if response.status != 200:
+            await self._refused(response)
+        else:
+            await self._answered(response, request_id)
+
+    async def meanwhile(self, work: Awaitable[T]) -> T:
+        """Wait for the engine."""
+        return await work
+
+    def report(self) -> Reply:
+        """How long it took and how many tokens it were."""
+        usage = self._whole.usage
+        return Reply(
+            text="",
+            json="",
+            finish_reason=self._whole.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            ttft_ms=self._ttft_ms,
+            duration_ms=round((time.monotonic() - self._began) * 1000),
+        )
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> None:
+        """The engine's no. What is the client's own fault is passed on as it was said."""
+        body = await http.read_body(response, MAX_ERROR_BYTES)
+        error = self._dialect.error(response.status, body)
+        if isinstance(error, NodeFault | NotSupported) or not self._is_own or self._client.has_begun:
+            raise error
+        kind = response.headers.get("Content-Type", "application/json")
+        await self._client.whole(response.status, kind, body, self.route)
+
+    def _note_first(self) -> None:
+        self._ttft_ms = round((time.monotonic() - self._began) * 1000)
+
+
+class VectorExchange(Exchange):
+    """A request for vectors. They are passed on unread where both sides speak one dialect."""
+
+    def __init__(
+        self, route: Route, surface: VectorSurface, asked: Asked, client: Client, limits: Limits
+    ) -> None:
+        super().__init__(route, asked, client, limits)
+        self._surface = surface
+        self._request = None if self._is_own else surface.request(asked, route.candidate.model)
+        if self._request is None:
+            self.call = surface.own_call(asked, route.candidate.model)
+        else:
+            self.call = embedding_call(route.target.kind, self._request)
+
+    @property
+    def _is_own(self) -> bool:
+        return self._surface.dialect == self.route.target.kind
+
+    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+        body = await http.read_body(response, self._limits.max_reply_bytes)
+        tokens = told_tokens(body)
+        kind = "application/json"
+        if self._request is None:
+            kind = response.headers.get("Content-Type", kind)
+        else:
+            vectors = read_vectors(self.route.target.kind, body, len(self._request.texts))
+            tokens = vectors.prompt_tokens
+            body = self._surface.answer(self._asked, self.route.candidate.model, vectors)
+        self._whole.usage = Usage(tokens, 0)
+        await self._client.whole(200, kind, body, self.route)
+
+
+class TextExchange(Exchange):
+    """A request for text."""
+
+    def __init__(self, route: Route, surface: Surface, asked: Asked, client: Client, limits: Limits) -> None:
+        super().__init__(route, asked, client, limits)
+        self._surface = surface
         self.call = self._call()
+
+    @property
+    def _is_own(self) -> bool:
+        return self._surface.dialect == self.route.target.kind
 
     def _call(self) -> Call:
         model, target = self.route.candidate.model, self.route.target
@@ -105,11 +198,8 @@ class Exchange:
         wants_stream = self._asked.wants_stream or not self._dialect.frees_slot_on_close
         return self._surface.own_call(self._asked, model, wants_stream=wants_stream)
 
-    async def pass_on(self, response: aiohttp.ClientResponse, request_id: str) -> None:
-        """The engine's answer to the client."""
-        if response.status != 200:
-            await self._refused(response)
-        elif not self._is_own:
+    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+        if not self._is_own:
             await self._translated(response, request_id)
         elif not self.call.is_streaming:
             body = await self.meanwhile(http.read_body(response, self._limits.max_reply_bytes))
@@ -131,28 +221,6 @@ class Exchange:
             return task.result()
         finally:
             task.cancel()
-
-    def report(self) -> Reply:
-        """How long it took and how many tokens it were."""
-        usage = self._whole.usage
-        return Reply(
-            text="",
-            json="",
-            finish_reason=self._whole.finish_reason,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            ttft_ms=self._ttft_ms,
-            duration_ms=round((time.monotonic() - self._began) * 1000),
-        )
-
-    async def _refused(self, response: aiohttp.ClientResponse) -> None:
-        """The engine's no. What is the client's own fault is passed on as it was said."""
-        body = await http.read_body(response, MAX_ERROR_BYTES)
-        error = self._dialect.error(response.status, body)
-        if isinstance(error, NodeFault) or not self._is_own or self._client.has_begun:
-            raise error
-        kind = response.headers.get("Content-Type", "application/json")
-        await self._client.whole(response.status, kind, body, self.route)
 
     async def _streamed(self, response: aiohttp.ClientResponse) -> None:
         """Bytes as they come. The end is known by the last of them: one that is missing is a failure."""
@@ -206,9 +274,6 @@ class Exchange:
         for delta in reader.finish():
             yield delta
 
-    def _note_first(self) -> None:
-        self._ttft_ms = round((time.monotonic() - self._began) * 1000)
-
     def _note_usage(self, tail: bytes) -> None:
         """Tokens as the stream's last pieces tell them, where they do."""
         reader = _READERS[self._dialect.kind](TAIL_BYTES)
@@ -216,3 +281,12 @@ class Exchange:
         with contextlib.suppress(InferenceError):
             for delta in reader.feed(tail[start:] + b"\n\n"):
                 self._whole.usage = delta.usage or self._whole.usage
+
+
+def exchange_of(
+    route: Route, surface: Surface | VectorSurface, asked: Asked, client: Client, limits: Limits
+) -> Exchange:
+    """The exchange that this surface needs. Raises RequestRefused for what the engine's dialect cannot say."""
+    if surface.embeds:
+        return VectorExchange(route, surface, asked, client, limits)
+    return TextExchange(route, surface, asked, client, limits)

@@ -15,13 +15,14 @@ class Generation:
 
     `sampling` holds OpenAI's names (temperature, top_p, max_tokens, seed, stop, …); a dialect renames those
     that its engine calls otherwise and passes unknown ones on. `wants_stream` is set for engines that
-    notice a client's leaving only while they stream.
+    notice a client's leaving only while they stream. With a `prompt` there are no messages: it is to be gone on with.
     """
 
     model: str
     messages: Sequence[Mapping[str, Any]]
     sampling: Mapping[str, Any] = field(default_factory=dict)
     wants_stream: bool = False
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from inference.errors import (
     InferenceError,
     InvalidReply,
     ModelMissing,
+    NotSupported,
     RequestRefused,
     Unreachable,
 )
@@ -80,6 +81,8 @@ def _meaning(status: int, said: Said) -> tuple[type[InferenceError], str]:
         return EngineTimeout, f"The engine, or a proxy before it, gave up on the prompt ({_named(status)})"
     if 200 < status < 300:
         return InvalidReply, f"The engine answered without an answer ({_named(status)})"
+    if status == 501:
+        return NotSupported, "The engine does not do this"
     if status >= 499 and not _REFUSED_AS_500.search(said.message):
         return EngineFailure, f"The engine failed on the prompt ({_named(status)})"
     return RequestRefused, f"The engine refuses the request ({_named(status)})"

@@ -38,13 +38,16 @@ class OllamaDialect:
         """The HTTP request for one generation. Raises RequestRefused for what Ollama cannot take."""
         body = ollama_words.parameters(request.sampling)
         body |= {"model": request.model, "stream": request.wants_stream}
-        if chat_path_missing:
+        if request.prompt is not None:
+            body["prompt"] = request.prompt
+        elif chat_path_missing:
             if body.get("tools"):
                 raise RequestRefused("This engine has no /api/chat, and /api/generate takes no tools.")
             body |= ollama_words.prompt(request.messages)
         else:
             body["messages"] = [ollama_words.message(written) for written in request.messages]
-        return Call(GENERATE if chat_path_missing else CHAT, encode(body), request.wants_stream)
+        path = CHAT if "messages" in body else GENERATE
+        return Call(path, encode(body), request.wants_stream)
 
     def reply(self, body: bytes) -> Reply:
         """A non-streaming answer; one that comes in lines all the same is collected."""

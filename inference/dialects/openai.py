@@ -14,6 +14,7 @@ from inference.dialects.openai_stream import OpenAICollector
 from inference.errors import InferenceError, InvalidReply, StreamCut
 
 CHAT = "/v1/chat/completions"
+COMPLETIONS = "/v1/completions"
 # Ollama's words that have one of OpenAI's; what else an engine knows is passed on as it stands.
 _RENAMED = {"num_predict": "max_tokens"}
 _OURS = frozenset({"model", "messages", "stream", "stream_options"})
@@ -30,12 +31,14 @@ class OpenAIDialect:
 
     def generation(self, request: Generation, *, chat_path_missing: bool = False) -> Call:
         """The HTTP request for one generation; there is no older path."""
-        body: dict[str, Any] = {"model": request.model, "messages": request.messages}
+        words = {"messages": request.messages} if request.prompt is None else {"prompt": request.prompt}
+        body: dict[str, Any] = {"model": request.model, **words}
         body |= _parameters(request.sampling)
         body["stream"] = request.wants_stream
         if request.wants_stream:
             body["stream_options"] = {"include_usage": True}
-        return Call(CHAT, encode(body), request.wants_stream)
+        path = CHAT if request.prompt is None else COMPLETIONS
+        return Call(path, encode(body), request.wants_stream)
 
     def reply(self, body: bytes) -> Reply:
         """A non-streaming answer; one that comes as events all the same is collected."""
@@ -99,7 +102,7 @@ def _first_choice(said: dict[str, Any]) -> tuple[str, str]:
     """The first choice's text and how it ended."""
     try:
         choice = said["choices"][0]
-        text = choice["message"].get("content") or ""
+        text = choice["text"] if "text" in choice else choice["message"].get("content") or ""
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidReply("The engine's answer holds no choice with a message.") from error
     if not isinstance(text, str):

@@ -69,7 +69,8 @@ class OpenAICollector:
         if not self._choices or (cut and not (self._is_done and self._size)):
             raise StreamCut("The engine's answer broke off before its end.")
         choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
-        return self._whole({"choices": choices, **self._head, "object": "chat.completion", **self._late})
+        kind = "text_completion" if "text" in choices[0] else "chat.completion"
+        return self._whole({"choices": choices, **self._head, "object": kind, **self._late})
 
     def _begin(self, data: bytes) -> bytes:
         """Tell an event stream from a JSON body by the first byte that is not blank."""
@@ -138,7 +139,7 @@ class OpenAICollector:
 
 
 class _Choice:
-    """One choice as it grows."""
+    """One choice as it grows: a message, or the text of a plain completion."""
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
@@ -152,6 +153,9 @@ class _Choice:
         """Add one chunk's part; gives the size of what was kept of it, 0 when it held no token."""
         delta = said.get("delta") or {}
         size = 0
+        if isinstance(said.get("text"), str):
+            self._texts.setdefault("text", []).append(said["text"])
+            size += len(said["text"])
         for name, value in delta.items():
             if name in _TEXTS and isinstance(value, str):
                 self._texts.setdefault(name, []).append(value)
@@ -167,6 +171,15 @@ class _Choice:
 
     def whole(self, index: int) -> dict[str, Any]:
         """The choice in the non-streaming shape."""
+        if "text" in self._texts:
+            text = "".join(self._texts["text"])
+            logprobs = self._logprobs or None
+            return {
+                "index": index,
+                "text": text,
+                "logprobs": logprobs,
+                "finish_reason": self.finish_reason,
+            }
         message = self._message | {name: "".join(texts) for name, texts in self._texts.items()}
         if self._tool_calls:
             message["tool_calls"] = [self._tool_call(position) for position in sorted(self._tool_calls)]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import orjson
 
 from dpl_site.lib.refusals import Refused
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import Delta, Whole
+from inference.dialects.embedding import EmbeddingRequest, Vectors
 
 AUTO = frozenset({"", "auto"})
 MAX_MODEL = 200
@@ -39,16 +40,41 @@ class Writer(Protocol):
         """The answer of a request that wants no stream."""
 
 
-class Surface(Protocol):
-    """One kind of request in one client dialect."""
+class Reading(Protocol):
+    """What every surface has."""
 
     dialect: str
     """The kind of engine that understands the request as it stands."""
-    stream_type: str
-    """The content type of a streamed answer."""
 
     def read(self, raw: bytes) -> Asked:
         """The request. Raises Refused (400) with what is wrong in it."""
+
+    def late_error(self, message: str, code: str, status: int) -> bytes:
+        """An error within a stream that has begun; empty where no answer streams."""
+
+
+class VectorSurface(Reading, Protocol):
+    """One kind of request for vectors in one client dialect."""
+
+    embeds: Literal[True]
+
+    def own_call(self, asked: Asked, model: str) -> Call:
+        """The request to an engine of the same dialect that calls the model so."""
+
+    def request(self, asked: Asked, model: str) -> EmbeddingRequest:
+        """The same in DPL's own words, for an engine of another dialect. Raises RequestRefused."""
+
+    def answer(self, asked: Asked, model: str, vectors: Vectors) -> bytes:
+        """What is answered with the vectors of an engine of another dialect."""
+
+
+class Surface(Reading, Protocol):
+    """One kind of request for text in one client dialect."""
+
+    embeds: Literal[False]
+
+    stream_type: str
+    """The content type of a streamed answer."""
 
     def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
         """The request to an engine of the same dialect that calls the model so."""
@@ -61,9 +87,6 @@ class Surface(Protocol):
 
     def ends(self, tail: bytes) -> bool:
         """Whether a stream of this dialect that ended in these bytes is whole."""
-
-    def late_error(self, message: str, code: str, status: int) -> bytes:
-        """An error within a stream that has begun."""
 
     def ping(self) -> bytes:
         """What keeps a stream's connection open before its first piece."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -28,6 +28,7 @@ class _Ollama:
     """What both have in common."""
 
     dialect = "ollama"
+    embeds: Literal[False] = False
     stream_type = "application/x-ndjson"
     path = CHAT
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import orjson
 
@@ -23,6 +24,7 @@ class OpenAIChat:
     """`/v1/chat/completions`."""
 
     dialect = "openai"
+    embeds: Literal[False] = False
     stream_type = "text/event-stream"
 
     def read(self, raw: bytes) -> Asked:
@@ -47,9 +49,7 @@ class OpenAIChat:
 
     def writer(self, asked: Asked, model: str, request_id: str) -> Writer:
         """A writer of chunks, or of one completion."""
-        options = asked.body.get("stream_options")
-        wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-        return OpenAIWriter(model, request_id, wants_usage=wants_usage)
+        return OpenAIWriter(model, request_id, wants_usage=wants_usage(asked.body))
 
     def ends(self, tail: bytes) -> bool:
         """`[DONE]`, or at least a finish_reason: transformers serve sends nothing after it."""
@@ -57,7 +57,7 @@ class OpenAIChat:
 
     def late_error(self, message: str, code: str, status: int) -> bytes:
         """An event that the clients of OpenAI raise an error for."""
-        return _event(error_body(Words.OPENAI, message, code, status))
+        return event(error_body(Words.OPENAI, message, code, status))
 
     def ping(self) -> bytes:
         """A comment, which every reader of events passes over."""
@@ -89,7 +89,7 @@ class OpenAIWriter:
 
     def end(self) -> bytes:
         """The usage, when it was asked for, and `[DONE]`."""
-        usage = self._chunk([], usage=_usage(self._usage)) if self._wants_usage else b""
+        usage = self._chunk([], usage=usage_of(self._usage)) if self._wants_usage else b""
         return usage + DONE
 
     def whole(self, answer: Whole) -> bytes:
@@ -103,11 +103,15 @@ class OpenAIWriter:
         choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason or "stop"}
         if answer.logprobs:
             choice["logprobs"] = {"content": answer.logprobs}
-        made = self._head | {"object": "chat.completion", "choices": [choice], "usage": _usage(answer.usage)}
+        made = self._head | {
+            "object": "chat.completion",
+            "choices": [choice],
+            "usage": usage_of(answer.usage),
+        }
         return orjson.dumps(made)
 
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
-        return _event(self._head | {"object": "chat.completion.chunk", "choices": choices} | more)
+        return event(self._head | {"object": "chat.completion.chunk", "choices": choices} | more)
 
 
 def _said(delta: Delta) -> dict[str, Any]:
@@ -132,10 +136,18 @@ def _call(call: dict[str, str]) -> dict[str, Any]:
     return {"id": call["id"], "type": "function", "function": function}
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Whether the client asks for the usage at the end of its stream."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def usage_of(usage: Usage) -> dict[str, int]:
+    """OpenAI's usage; what no engine told is zero."""
     read, written = usage.prompt_tokens or 0, usage.completion_tokens or 0
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def _event(value: Any) -> bytes:
+def event(value: Any) -> bytes:
+    """One event of a stream."""
     return b"data: " + orjson.dumps(value) + b"\n\n"

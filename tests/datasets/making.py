@@ -62,16 +62,25 @@ def an_instance(kind: str = "drain") -> ProcessInstance:
 
 
 def an_engine(
-    name: str, base_url: str = "", *, kind: str = "ollama", slots: int = 2, models: Sequence[str] = ("m",)
+    name: str,
+    base_url: str = "",
+    *,
+    kind: str = "ollama",
+    slots: int = 2,
+    models: Sequence[str] = ("m",),
+    embedders: Sequence[str] = (),
 ) -> Engine:
-    """An online engine on a node of its own, with slots and resident models."""
+    """An online engine on a node of its own, with slots and resident models; `embedders` generate nothing."""
     node = Node.objects.create(name=name)
     engine = Engine.objects.create(
         node=node, kind=kind, base_url=base_url or f"http://127.0.0.1/{name}", slots=slots
     )
     EngineStatus.objects.create(engine=engine, kind=kind, is_online=True, slots=slots)
     EngineModel.objects.bulk_create(
-        [EngineModel(engine=engine, name=model, is_resident=True) for model in models]
+        [
+            EngineModel(engine=engine, name=model, is_resident=True, can_generate=model in models)
+            for model in (*models, *embedders)
+        ]
     )
     sync_slots(engine_id=engine.id, count=slots)
     return engine

@@ -121,10 +121,12 @@ async def test_it_renews_no_faster_than_its_period(
             await call(Job.objects.filter(id=job.id).update, late_results_refused=number)
             await call(news.publish, topic=news.JOB, object_id=job.id)
             await asyncio.sleep(0.02)
-        then = await message(connection)
+        messages = 1
+        while (await message(connection))["late_results_refused"] != 9:
+            messages += 1
+        took_s = asyncio.get_running_loop().time() - began
 
-    assert asyncio.get_running_loop().time() - began > 0.4
-    assert then["late_results_refused"] == 9
+    assert messages <= 1 + took_s / live.PERIOD_S
 
 
 async def test_it_closes_when_the_job_is_gone(keys: dict[str, str]) -> None:

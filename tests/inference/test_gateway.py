@@ -116,6 +116,50 @@ def test_each_client_gets_its_answer_from_each_kind_of_engine(
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_plain_completion_comes_from_each_kind_of_engine(
+    client: httpx.Client, kind: str, stream: bool
+) -> None:
+    with engine(models=("m",), dialect=kind, echo=True) as url:
+        an_engine("fast", url, kind=kind)
+        response = client.post("/v1/completions", json={"model": "m", "prompt": SAID, "stream": stream})
+    assert response.status_code == 200, response.text
+    told = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]
+    chunks = [json.loads(one) for one in told] if stream else [response.json()]
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    assert "".join(choice["text"] for choice in choices) == SAID
+    assert choices[-1]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+def test_vectors_are_the_same_whoever_asks_and_whoever_answers(client: httpx.Client, kind: str) -> None:
+    with engine(models=("bge",), dialect=kind) as url:
+        an_engine("fast", url, kind=kind, models=(), embedders=("bge",))
+        texts = {"model": "bge", "input": ["one", "two"]}
+        openais = client.post("/v1/embeddings", json=texts).json()
+        ollamas = client.post("/api/embed", json=texts).json()
+        older = client.post("/api/embeddings", json={"model": "bge", "prompt": "one"}).json()
+        refused = client.post(CHAT, json=body(CHAT, stream=False, model="bge"))
+    vectors = [row["embedding"] for row in openais["data"]]
+    assert len(vectors) == 2
+    assert ollamas["embeddings"] == vectors
+    assert older["embedding"] == vectors[0]
+    assert openais["usage"]["prompt_tokens"] > 0
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "model_only_embeds")
+
+
+def test_an_engine_that_makes_no_vectors_says_so_and_stays_in_rotation(client: httpx.Client) -> None:
+    with engine(models=("m",), dialect="openai", echo=True) as url:
+        an_engine("fast", url, kind="openai")
+        for _ in range(6):
+            response = client.post("/v1/embeddings", json={"model": "m", "input": "one"})
+            assert response.status_code == 501
+            assert "does not support embeddings" in response.json()["error"]["message"]
+        response = client.post(CHAT, json=body(CHAT, stream=False))
+        assert text_of(CHAT, response, stream=False) == SAID
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
 def test_usage_is_told_when_it_is_asked_for(client: httpx.Client, kind: str) -> None:
     with engine(models=("m",), dialect=kind, echo=True) as url:
         an_engine("fast", url, kind=kind)

@@ -114,3 +114,20 @@ def test_round_robin_gives_each_as_much(pause_s: float) -> None:
     )
     assert set(firsts) == {1, 2, 3}
     assert min(firsts.values()) > 850
+
+
+def test_a_model_that_only_embeds_takes_no_chat_and_comes_first_for_vectors() -> None:
+    both = EngineSnapshot(1, 1, "a", True, resident=("m",), embedders={"nomic:latest": False, "bge": True})
+    assert choose(Request(model="nomic"), [both], 0).rejected == {1: "does not have nomic"}
+    assert choose(Request(), [both], 0).candidates[0].model == "m"
+    found = choose(Request(model="nomic", embeds=True), [both], 0).candidates[0]
+    assert found.model == "nomic:latest"
+    assert "model must be loaded" in found.reasons
+    assert choose(Request(model="m", embeds=True), [both], 0).candidates[0].model == "m"
+    anything = choose(Request(embeds=True), [both], 0).candidates[0]
+    assert (anything.model, "model resident" in anything.reasons) == ("bge", True)
+
+
+def test_without_a_model_that_only_embeds_vectors_by_any_model_are_refused() -> None:
+    chat = EngineSnapshot(1, 1, "a", True, resident=("m",))
+    assert choose(Request(embeds=True), [chat], 0).rejected == {1: "has no model"}
