@@ -21,8 +21,8 @@ from dpl_site.lib import trace
 from dpl_site.lib.answering import Message, Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused, error_body, surface_of
 from inference.errors import InferenceError
+from inference.exchange import Route
 from inference.gateway import Gateway
-from inference.streams import Route
 from inference.surfaces import SURFACES
 from inference.surfaces.base import Surface, VectorSurface
 

@@ -16,11 +16,11 @@ from django.conf import settings
 from dpl_site.lib import http
 from dpl_site.lib.db import Threads
 from inference import speeds
+from inference.exchange import Limits
 from inference.pool import SlotPool
 from inference.proxy import Proxy
 from inference.roster import RosterReader
 from inference.sightings import Sightings
-from inference.streams import Limits
 
 SPEEDS_EVERY_S = 2.0
 

@@ -24,6 +24,7 @@ from inference.errors import (
     StreamCut,
     Unreachable,
 )
+from inference.exchange import Client, Exchange, Limits, Route
 from inference.llm_url import LlmUrlError
 from inference.nowhere import nowhere
 from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
@@ -31,9 +32,10 @@ from inference.roster import Roster, RosterReader
 from inference.scheduling import Decision, Request, choose
 from inference.sightings import Sightings
 from inference.slots import Held
-from inference.streams import Client, Exchange, Limits, Route, exchange_of
+from inference.streams import TextExchange
 from inference.surfaces.base import Asked, Surface, VectorSurface
 from inference.upstream import headers_for, url_of
+from inference.vectors import VectorExchange
 
 ATTEMPTS = 3
 
@@ -141,7 +143,7 @@ class Proxy:
         attempt: AsyncExitStack,
         request_id: str,
     ) -> None:
-        exchange = exchange_of(route, surface, asked, client, self._limits)
+        exchange = _exchange(route, surface, asked, client, self._limits)
         try:
             response = await self._open(exchange, attempt, request_id)
             await exchange.pass_on(response, request_id)
@@ -194,3 +196,12 @@ class Proxy:
 def _is_for_another(error: InferenceError) -> bool:
     """Whether another engine may do better with this request."""
     return isinstance(error, NodeFault | StreamCut | EngineFailure | InvalidReply)
+
+
+def _exchange(
+    route: Route, surface: Surface | VectorSurface, asked: Asked, client: Client, limits: Limits
+) -> Exchange:
+    """The exchange that this surface needs. Raises RequestRefused for what the engine's dialect cannot say."""
+    if surface.embeds:
+        return VectorExchange(route, surface, asked, client, limits)
+    return TextExchange(route, surface, asked, client, limits)

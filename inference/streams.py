@@ -1,4 +1,4 @@
-"""One exchange with one engine: its answer passed on as it comes, put together, or translated.
+"""One exchange about text: the engine's answer passed on as it comes, put together, or translated.
 
 Async. Where client and engine speak one dialect, bytes pass unread but for their end.
 """
@@ -7,174 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import aiohttp
 
 from dpl_site.lib import http
-from inference.dialects import DIALECTS
-from inference.dialects.base import Call, Reply
-from inference.dialects.deltas import Delta, DeltaReader, Usage, Whole
-from inference.dialects.embedding import embedding_call, read_vectors
+from inference.dialects.base import Call
+from inference.dialects.deltas import Delta, DeltaReader, Usage
 from inference.dialects.ollama_deltas import OllamaDeltas
 from inference.dialects.openai_deltas import OpenAIDeltas
-from inference.errors import InferenceError, NodeFault, NotSupported, StreamCut
-from inference.scheduling import Candidate
-from inference.slots import Held
-from inference.surfaces.base import Asked, Surface, VectorSurface
-from inference.surfaces.embeddings import told_tokens
-from inference.upstream import Target
+from inference.errors import InferenceError, StreamCut
+from inference.exchange import Client, Exchange, Limits, Route
+from inference.surfaces.base import Answering, Asked, Surface
 
 T = TypeVar("T")
 
 PING_S = 10.0
 TAIL_BYTES = 2048
 """A stream's last bytes, by which its end is known."""
-MAX_ERROR_BYTES = 64 * 1024
 _READERS: dict[str, type[OllamaDeltas] | type[OpenAIDeltas]] = {
     "ollama": OllamaDeltas,
     "openai": OpenAIDeltas,
 }
-
-
-class Client(Protocol):
-    """The client of one request, as a door gives it."""
-
-    has_begun: bool
-    """Whether the head of an answer went to it."""
-    has_content: bool
-    """Whether a part of an answer went to it, so that no other engine may answer any more."""
-
-    async def begin(self, content_type: str, route: Route | None) -> None:
-        """Send the head of a streamed answer, once."""
-
-    async def write(self, data: bytes) -> None:
-        """Send a part of the answer."""
-
-    async def keep_waiting(self, data: bytes) -> None:
-        """Send something that is no part of the answer."""
-
-    async def end(self) -> None:
-        """The answer is whole."""
-
-    async def whole(self, status: int, content_type: str, body: bytes, route: Route | None) -> None:
-        """Send an answer that is no stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one exchange, in seconds and bytes."""
-
-    connect_s: float
-    silence_s: float
-    wait_s: float
-    max_reply_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a request went: the engine's address, its slot, its name of the model, and why."""
-
-    target: Target
-    held: Held
-    candidate: Candidate
-    node_name: str
-    was_on_trial: bool = False
-
-
-class Exchange(ABC):
-    """One request with one engine: what is asked of it, and what it answers to the client."""
-
-    call: Call
-
-    def __init__(self, route: Route, asked: Asked, client: Client, limits: Limits) -> None:
-        self.route = route
-        self._asked, self._client, self._limits = asked, client, limits
-        self._dialect = DIALECTS[route.target.kind]
-        self._began = time.monotonic()
-        self._ttft_ms: int | None = None
-        self._whole = Whole()
-
-    @property
-    @abstractmethod
-    def _is_own(self) -> bool:
-        """Whether client and engine speak one dialect."""
-
-    @abstractmethod
-    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
-        """The engine's yes to the client."""
-
-    async def pass_on(self, response: aiohttp.ClientResponse, request_id: str) -> None:
-        """The engine's answer to the client."""
-        if response.status != 200:
-            await self._refused(response)
-        else:
-            await self._answered(response, request_id)
-
-    async def meanwhile(self, work: Awaitable[T]) -> T:
-        """Wait for the engine."""
-        return await work
-
-    def report(self) -> Reply:
-        """How long it took and how many tokens it were."""
-        usage = self._whole.usage
-        return Reply(
-            text="",
-            json="",
-            finish_reason=self._whole.finish_reason,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            ttft_ms=self._ttft_ms,
-            duration_ms=round((time.monotonic() - self._began) * 1000),
-        )
-
-    async def _refused(self, response: aiohttp.ClientResponse) -> None:
-        """The engine's no. What is the client's own fault is passed on as it was said."""
-        body = await http.read_body(response, MAX_ERROR_BYTES)
-        error = self._dialect.error(response.status, body)
-        if isinstance(error, NodeFault | NotSupported) or not self._is_own or self._client.has_begun:
-            raise error
-        kind = response.headers.get("Content-Type", "application/json")
-        await self._client.whole(response.status, kind, body, self.route)
-
-    def _note_first(self) -> None:
-        self._ttft_ms = round((time.monotonic() - self._began) * 1000)
-
-
-class VectorExchange(Exchange):
-    """A request for vectors. They are passed on unread where both sides speak one dialect."""
-
-    def __init__(
-        self, route: Route, surface: VectorSurface, asked: Asked, client: Client, limits: Limits
-    ) -> None:
-        super().__init__(route, asked, client, limits)
-        self._surface = surface
-        self._request = None if self._is_own else surface.request(asked, route.candidate.model)
-        if self._request is None:
-            self.call = surface.own_call(asked, route.candidate.model)
-        else:
-            self.call = embedding_call(route.target.kind, self._request)
-
-    @property
-    def _is_own(self) -> bool:
-        return self._surface.dialect == self.route.target.kind
-
-    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
-        body = await http.read_body(response, self._limits.max_reply_bytes)
-        tokens = told_tokens(body)
-        kind = "application/json"
-        if self._request is None:
-            kind = response.headers.get("Content-Type", kind)
-        else:
-            vectors = read_vectors(self.route.target.kind, body, len(self._request.texts))
-            tokens = vectors.prompt_tokens
-            body = self._surface.answer(self._asked, self.route.candidate.model, vectors)
-        self._whole.usage = Usage(tokens, 0)
-        await self._client.whole(200, kind, body, self.route)
 
 
 class TextExchange(Exchange):
@@ -183,6 +38,7 @@ class TextExchange(Exchange):
     def __init__(self, route: Route, surface: Surface, asked: Asked, client: Client, limits: Limits) -> None:
         super().__init__(route, asked, client, limits)
         self._surface = surface
+        self._is_opened = False
         self.call = self._call()
 
     @property
@@ -203,7 +59,7 @@ class TextExchange(Exchange):
             await self._translated(response, request_id)
         elif not self.call.is_streaming:
             body = await self.meanwhile(http.read_body(response, self._limits.max_reply_bytes))
-            await self._client.whole(200, response.headers.get("Content-Type", ""), body, self.route)
+            await self._say_whole(response.headers.get("Content-Type", ""), body)
         elif not self._asked.wants_stream:
             await self._put_together(response)
         else:
@@ -216,18 +72,33 @@ class TextExchange(Exchange):
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=PING_S))[0]:
-                await self._client.begin(self._surface.stream_type, None)
+                await self._begin(None)
                 await self._client.keep_waiting(self._surface.ping())
             return task.result()
         finally:
             task.cancel()
+
+    async def _begin(self, route: Route | None) -> None:
+        """The head of the stream, and what the surface says of the node that answers, each once."""
+        await self._client.begin(self._surface.stream_type, route)
+        if not self._is_opened:
+            self._is_opened = True
+            if opening := self._surface.opening(self._node()):
+                await self._client.keep_waiting(opening)
+
+    async def _say_whole(self, content_type: str, body: bytes) -> None:
+        told = self._surface.named(body, self._node())
+        await self._client.whole(200, content_type, told, self.route)
+
+    def _node(self) -> Answering:
+        return Answering(self.route.target.node_id, self.route.node_name, self.route.candidate.reasons)
 
     async def _streamed(self, response: aiohttp.ClientResponse) -> None:
         """Bytes as they come. The end is known by the last of them: one that is missing is a failure."""
         content = response.content
         data = await self.meanwhile(content.readany())
         self._note_first()
-        await self._client.begin(self._surface.stream_type, self.route)
+        await self._begin(self.route)
         tail = b""
         while data:
             await self._client.write(data)
@@ -245,7 +116,7 @@ class TextExchange(Exchange):
             collector.feed(data)
         reply = collector.finish()
         self._whole.usage = Usage(reply.prompt_tokens, reply.completion_tokens)
-        await self._client.whole(200, "application/json", reply.json.encode(), self.route)
+        await self._say_whole("application/json", reply.json.encode())
 
     async def _translated(self, response: aiohttp.ClientResponse, request_id: str) -> None:
         reader = _READERS[self._dialect.kind](self._limits.max_reply_bytes)
@@ -255,12 +126,12 @@ class TextExchange(Exchange):
             if not self._asked.wants_stream:
                 self._whole.add(delta)
             elif piece := writer.piece(delta):
-                await self._client.begin(self._surface.stream_type, self.route)
+                await self._begin(self.route)
                 await self._client.write(piece)
         if not self._asked.wants_stream:
             body = writer.whole(self._whole)
-            return await self._client.whole(200, "application/json", body, self.route)
-        await self._client.begin(self._surface.stream_type, self.route)
+            return await self._say_whole("application/json", body)
+        await self._begin(self.route)
         await self._client.write(writer.end())
         return await self._client.end()
 
@@ -281,12 +152,3 @@ class TextExchange(Exchange):
         with contextlib.suppress(InferenceError):
             for delta in reader.feed(tail[start:] + b"\n\n"):
                 self._whole.usage = delta.usage or self._whole.usage
-
-
-def exchange_of(
-    route: Route, surface: Surface | VectorSurface, asked: Asked, client: Client, limits: Limits
-) -> Exchange:
-    """The exchange that this surface needs. Raises RequestRefused for what the engine's dialect cannot say."""
-    if surface.embeds:
-        return VectorExchange(route, surface, asked, client, limits)
-    return TextExchange(route, surface, asked, client, limits)

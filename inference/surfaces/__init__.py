@@ -10,12 +10,14 @@ from inference.surfaces.embeddings import OllamaEmbed, OllamaEmbeddings, OpenAIE
 from inference.surfaces.ollama import OllamaChat, OllamaGenerate
 from inference.surfaces.openai import OpenAIChat
 from inference.surfaces.openai_completions import OpenAICompletions
+from inference.surfaces.seed import SeedChat
 
 SURFACES: Mapping[str, Surface | VectorSurface] = MappingProxyType(
     {
         "/v1/chat/completions": OpenAIChat(),
         "/v1/completions": OpenAICompletions(),
         "/v1/embeddings": OpenAIEmbeddings(),
+        "/api/chat/completions": SeedChat(),
         "/api/chat": OllamaChat(),
         "/api/generate": OllamaGenerate(),
         "/api/embed": OllamaEmbed(),

@@ -27,6 +27,15 @@ class Asked:
     wants_stream: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The node that answers, and why it was chosen."""
+
+    node_id: int
+    node_name: str
+    reasons: tuple[str, ...] = ()
+
+
 class Writer(Protocol):
     """Writes one answer of an engine that speaks another dialect."""
 
@@ -90,6 +99,24 @@ class Surface(Reading, Protocol):
 
     def ping(self) -> bytes:
         """What keeps a stream's connection open before its first piece."""
+
+    def opening(self, node: Answering) -> bytes:
+        """What goes before a stream's first piece, and again when another node takes over; mostly nothing."""
+
+    def named(self, body: bytes, node: Answering) -> bytes:
+        """An answer that is no stream, with the node in it where this surface tells it there."""
+
+
+class Unnamed:
+    """Surfaces whose dialect has no place for the node: headers tell it."""
+
+    def opening(self, node: Answering) -> bytes:
+        """Nothing."""
+        return b""
+
+    def named(self, body: bytes, node: Answering) -> bytes:
+        """The answer as it is."""
+        return body
 
 
 def read_body(raw: bytes) -> dict[str, Any]:

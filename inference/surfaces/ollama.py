@@ -13,7 +13,7 @@ from dpl_site.lib.refusals import Refused
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import CallPart, Delta, Usage, Whole
 from inference.dialects.ollama import CHAT, GENERATE
-from inference.surfaces.base import Asked, Writer, flag, messages_of, model_of, read_body, with_model
+from inference.surfaces.base import Asked, Unnamed, Writer, flag, messages_of, model_of, read_body, with_model
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 _TO_OPENAI = {"num_predict": "max_tokens", "repeat_penalty": "repetition_penalty"}
@@ -24,7 +24,7 @@ _ENGINES_OWN = frozenset(
 _KEPT = frozenset({"tools", "logprobs", "top_logprobs"})
 
 
-class _Ollama:
+class _Ollama(Unnamed):
     """What both have in common."""
 
     dialect = "ollama"

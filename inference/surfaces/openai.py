@@ -13,16 +13,17 @@ from dpl_site.lib.refusals import Surface as Words
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import CallPart, Delta, Usage, Whole
 from inference.dialects.openai import CHAT
-from inference.surfaces.base import Asked, Writer, flag, messages_of, model_of, read_body, with_model
+from inference.surfaces.base import Asked, Unnamed, Writer, flag, messages_of, model_of, read_body, with_model
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _NOT_SAMPLING = frozenset({"model", "messages", "stream", "stream_options"})
 DONE = b"data: [DONE]\n\n"
 
 
-class OpenAIChat:
+class OpenAIChat(Unnamed):
     """`/v1/chat/completions`."""
 
+    streams_unless_told = False
     dialect = "openai"
     embeds: Literal[False] = False
     stream_type = "text/event-stream"
@@ -33,7 +34,7 @@ class OpenAIChat:
         if not messages_of(body, roles=ROLES):
             message = "messages is empty. Send at least one message."
             raise Refused(message, code="bad_messages", detail={"field": "messages"})
-        return Asked(raw, body, model_of(body), flag(body, "stream", default=False))
+        return Asked(raw, body, model_of(body), flag(body, "stream", default=self.streams_unless_told))
 
     def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
         """The same request; a stream for a client that wants none carries the usage, to be put together."""

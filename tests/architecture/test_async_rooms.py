@@ -21,6 +21,8 @@ ROOMS = (
     "*/detection.py",
     "*/intake.py",
     "*/streams.py",
+    "inference/exchange.py",
+    "inference/vectors.py",
     "*/pool.py",
     "accounts/authentication.py",
     "accounts/http.py",

@@ -18,11 +18,12 @@ from pytest_django import Settings
 
 from dpl_site.processes.entrance import Site, Together
 from dpl_site.processes.presence import WebPresence
+from inference import streams
 from inference.door import GatewayDoor
 from inference.gateway import Gateway
 from inference.models import Slot
 from tests.datasets.making import an_engine
-from tests.machines import dead_url, engine
+from tests.machines import Said, dead_url, engine, serving
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -157,6 +158,44 @@ def test_an_engine_that_makes_no_vectors_says_so_and_stays_in_rotation(client: h
             assert "does not support embeddings" in response.json()["error"]["message"]
         response = client.post(CHAT, json=body(CHAT, stream=False))
         assert text_of(CHAT, response, stream=False) == SAID
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+def test_seed_ones_chat_names_the_node_first(client: httpx.Client, kind: str) -> None:
+    asked = {"messages": [{"role": "user", "content": SAID}]}
+    with engine(models=("m",), dialect=kind, echo=True) as url:
+        node_id = an_engine("fast", url, kind=kind).node_id
+        streamed = client.post("/api/chat/completions", json=asked)
+        plain = client.post("/api/chat/completions", json=asked | {"stream": False, "model": "auto"})
+        wrong = client.post("/api/chat/completions", json={})
+    first, second, *_ = streamed.text.splitlines()
+    assert first == "event: node"
+    node = json.loads(second.removeprefix("data: "))
+    assert (node["id"], node["name"], "model resident" in node["reasons"]) == (node_id, "fast", True)
+    chunks = streamed.text.split("\n\n", 1)[1]
+    assert text_of(CHAT, httpx.Response(200, text=chunks), stream=True) == SAID
+    assert plain.json()["node"] == {"id": node_id, "name": "fast"}
+    assert text_of(CHAT, plain, stream=False) == SAID
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "bad_messages")
+
+
+def test_when_another_node_takes_over_it_is_named_again(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "PING_S", 0.05)
+    asked = {"model": "m", "messages": [{"role": "user", "content": SAID}]}
+    with (
+        serving(lambda asked: Said({"error": "ill"}, status=500, after_s=0.5)) as ill,
+        engine(models=("m",), dialect="openai", echo=True) as sound,
+    ):
+        an_engine("ill", ill.url, kind="openai")
+        an_engine("sound", sound, kind="openai")
+        text = client.post("/api/chat/completions", json=asked).text
+    nodes = [json.loads(line[6:])["name"] for line in text.splitlines() if '"reasons"' in line]
+    assert nodes == ["ill", "sound"]
+    assert ": ping" in text
+    chunks = text.rsplit('"reasons"', 1)[1].split("\n\n", 1)[1]
+    assert text_of(CHAT, httpx.Response(200, text=chunks), stream=True) == SAID
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])

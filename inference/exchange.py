@@ -1,0 +1,132 @@
+"""What every exchange with an engine has: where it goes, whom it answers, its bounds, and the engine's no passed on.
+
+Async.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import aiohttp
+
+from dpl_site.lib import http
+from inference.dialects import DIALECTS
+from inference.dialects.base import Call, Reply
+from inference.dialects.deltas import Whole
+from inference.errors import NodeFault, NotSupported
+from inference.scheduling import Candidate
+from inference.slots import Held
+from inference.surfaces.base import Asked
+from inference.upstream import Target
+
+T = TypeVar("T")
+
+MAX_ERROR_BYTES = 64 * 1024
+
+
+class Client(Protocol):
+    """The client of one request, as a door gives it."""
+
+    has_begun: bool
+    """Whether the head of an answer went to it."""
+    has_content: bool
+    """Whether a part of an answer went to it, so that no other engine may answer any more."""
+
+    async def begin(self, content_type: str, route: Route | None) -> None:
+        """Send the head of a streamed answer, once."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the answer."""
+
+    async def keep_waiting(self, data: bytes) -> None:
+        """Send something that is no part of the answer."""
+
+    async def end(self) -> None:
+        """The answer is whole."""
+
+    async def whole(self, status: int, content_type: str, body: bytes, route: Route | None) -> None:
+        """Send an answer that is no stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one exchange, in seconds and bytes."""
+
+    connect_s: float
+    silence_s: float
+    wait_s: float
+    max_reply_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request went: the engine's address, its slot, its name of the model, and why."""
+
+    target: Target
+    held: Held
+    candidate: Candidate
+    node_name: str
+    was_on_trial: bool = False
+
+
+class Exchange(ABC):
+    """One request with one engine: what is asked of it, and what it answers to the client."""
+
+    call: Call
+
+    def __init__(self, route: Route, asked: Asked, client: Client, limits: Limits) -> None:
+        self.route = route
+        self._asked, self._client, self._limits = asked, client, limits
+        self._dialect = DIALECTS[route.target.kind]
+        self._began = time.monotonic()
+        self._ttft_ms: int | None = None
+        self._whole = Whole()
+
+    @property
+    @abstractmethod
+    def _is_own(self) -> bool:
+        """Whether client and engine speak one dialect."""
+
+    @abstractmethod
+    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+        """The engine's yes to the client."""
+
+    async def pass_on(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+        """The engine's answer to the client."""
+        if response.status != 200:
+            await self._refused(response)
+        else:
+            await self._answered(response, request_id)
+
+    async def meanwhile(self, work: Awaitable[T]) -> T:
+        """Wait for the engine."""
+        return await work
+
+    def report(self) -> Reply:
+        """How long it took and how many tokens it were."""
+        usage = self._whole.usage
+        return Reply(
+            text="",
+            json="",
+            finish_reason=self._whole.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            ttft_ms=self._ttft_ms,
+            duration_ms=round((time.monotonic() - self._began) * 1000),
+        )
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> None:
+        """The engine's no. What is the client's own fault is passed on as it was said."""
+        body = await http.read_body(response, MAX_ERROR_BYTES)
+        error = self._dialect.error(response.status, body)
+        if isinstance(error, NodeFault | NotSupported) or not self._is_own or self._client.has_begun:
+            raise error
+        kind = response.headers.get("Content-Type", "application/json")
+        await self._client.whole(response.status, kind, body, self.route)
+
+    def _note_first(self) -> None:
+        self._ttft_ms = round((time.monotonic() - self._began) * 1000)
