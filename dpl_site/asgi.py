@@ -23,11 +23,12 @@ def compose() -> Application:
     from dpl_site.processes.presence import WebPresence
     from dpl_site.routing import sockets
     from inference.door import GatewayDoor
-    from inference.gateway import Gateway
+    from inference.gateway import Gateway, install
 
     presence = WebPresence()
     intake.instance_id = lambda: presence.instance_id
     gateway = Gateway(lambda: presence.instance_id)
+    install(gateway)
     # Doors are asked in this order, and limit bodies by themselves.
     doors = (GatewayDoor(gateway), intake.UploadDoor())
     limited = LimitedBody(pages, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

@@ -14,17 +14,19 @@ from django.views.decorators.csrf import csrf_protect
 from dpl_site.lib.clock import iso_ms
 from dpl_site.lib.refusals import Refused
 from inference.engines import engine_add, engine_remove, engine_update
-from inference.forms import EngineForm, Engines, NodeForm
-from inference.models import Engine
+from inference.forms import AliasForm, EngineForm, Engines, NodeForm
+from inference.models import Engine, ModelAlias
 from inference.registration import node_add, node_remove, node_update
 from nodes import locks
 from nodes.models import Node
 
 if TYPE_CHECKING:
     NodeModelAdmin = admin.ModelAdmin[Node]
+    AliasModelAdmin = admin.ModelAdmin[ModelAlias]
     EngineTabular = admin.TabularInline[Engine, Node]
 else:
-    NodeModelAdmin, EngineTabular = admin.ModelAdmin, admin.TabularInline
+    NodeModelAdmin = AliasModelAdmin = admin.ModelAdmin
+    EngineTabular = admin.TabularInline
 
 LOCK_S = 3600.0
 
@@ -175,3 +177,12 @@ class NodeAdmin(NodeModelAdmin):
             engine_update(engine_id=form.instance.pk, **form.values())
         elif form.has_changed():
             engine_add(node_id=node_id, **form.values())
+
+
+@admin.register(ModelAlias)
+class ModelAliasAdmin(AliasModelAdmin):
+    """Other names of models."""
+
+    form = AliasForm
+    list_display = ("alias", "model")
+    search_fields = ("alias", "model")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inference.models import EngineModel
+from inference.selectors import aliases
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class FleetModel:
     size_bytes: int | None
     context_length: int | None
     can_generate: bool
+    aliases: tuple[str, ...] = ()
 
     @property
     def is_resident(self) -> bool:
@@ -49,13 +51,27 @@ def fleet_models() -> list[FleetModel]:
     found: dict[str, list[EngineModel]] = defaultdict(list)
     for row in rows:
         found[row.name].append(row)
-    return [_model(name, group) for name, group in found.items()]
+    other = _aliases()
+    return [replace(_model(name, group), aliases=tuple(other[name])) for name, group in found.items()]
 
 
 def fleet_model(name: str) -> FleetModel | None:
-    """The model of that name, as Ollama reads names: without a tag it means `latest`."""
-    models = {model.name: model for model in fleet_models()}
+    """The model of that name or alias, as Ollama reads names: without a tag it means `latest`."""
+    models: dict[str, FleetModel] = {}
+    for model in fleet_models():
+        models |= dict.fromkeys(model.aliases, model)
+        models.setdefault(model.name, model)
     return models.get(name) or models.get(f"{name}:latest")
+
+
+def _aliases() -> dict[str, list[str]]:
+    """Model → its other names. One that means `llama3` means `llama3:latest`, as Ollama has it."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for alias, model in aliases().items():
+        found[model].append(alias)
+        if ":" not in model:
+            found[f"{model}:latest"].append(alias)
+    return found
 
 
 def _model(name: str, rows: list[EngineModel]) -> FleetModel:

@@ -1,4 +1,4 @@
-"""`/ws/cluster/` and `/ws/nodes/{id}/`: a snapshot, then what changes. Async."""
+"""`/ws/cluster/` and `/ws/nodes/{id}/`: a snapshot, then what changes. The paths of all sockets here. Async."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from django.urls import path
 
 from accounts.consumers import WatchConsumer
+from inference.chat import ChatConsumer
 from inference.live import watch
 
 
@@ -20,5 +21,6 @@ class ClusterConsumer(WatchConsumer):
 
 websocket_urlpatterns = [
     path("ws/cluster/", ClusterConsumer.as_asgi()),
+    path("ws/chat/", ChatConsumer.as_asgi()),
     path("ws/nodes/<int:node_id>/", ClusterConsumer.as_asgi()),
 ]

@@ -10,15 +10,17 @@ from django import forms
 from dpl_site.lib.refusals import Refused
 from inference import validation
 from inference.looking import EngineEntry, Looked, look
-from inference.models import Engine
+from inference.models import Engine, EngineModel, ModelAlias
+from inference.surfaces.base import AUTO
 from nodes.models import Node
 
 if TYPE_CHECKING:
     NodeModelForm = forms.ModelForm[Node]
     EngineModelForm = forms.ModelForm[Engine]
+    AliasModelForm = forms.ModelForm[ModelAlias]
     EngineFormSet = forms.BaseInlineFormSet[Engine, Node, forms.ModelForm[Engine]]
 else:
-    NodeModelForm = EngineModelForm = forms.ModelForm
+    NodeModelForm = EngineModelForm = AliasModelForm = forms.ModelForm
     EngineFormSet = forms.BaseInlineFormSet
 
 T = TypeVar("T")
@@ -150,3 +152,26 @@ class Engines(EngineFormSet):
             if address and address in seen:
                 form.add_error("base_url", "This address is in the form twice. Remove one of the two.")
             seen.add(address or "")
+
+
+class AliasForm(AliasModelForm):
+    """Another name of a model."""
+
+    class Meta:
+        model = ModelAlias
+        fields = ("alias", "model")
+
+    def clean_alias(self) -> str:
+        """A name that a request can hold, and that means nothing else yet."""
+        name = checked(lambda: validation.model_name(self.cleaned_data["alias"], field="alias"))
+        if name in AUTO:
+            raise forms.ValidationError(f"{name!r} means: whatever is resident. Take another name.")
+        return name
+
+    def clean_model(self) -> str:
+        """A model, not another alias; whether some engine has it may change at any time."""
+        name = checked(lambda: validation.model_name(self.cleaned_data["model"], field="model"))
+        is_alias = ModelAlias.objects.filter(alias=name).exists()
+        if is_alias and not EngineModel.objects.filter(name=name).exists():
+            raise forms.ValidationError(f"{name} is an alias itself. Enter the model that is meant.")
+        return name

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from dpl_site.lib import http
 from dpl_site.lib.db import Threads
+from dpl_site.lib.refusals import Refused
 from inference import speeds
 from inference.exchange import Limits
 from inference.pool import SlotPool
@@ -23,6 +24,21 @@ from inference.roster import RosterReader
 from inference.sightings import Sightings
 
 SPEEDS_EVERY_S = 2.0
+
+_installed: Gateway | None = None
+
+
+def install(made: Gateway | None) -> None:
+    """Make this the gateway of the process, for sockets and views."""
+    global _installed
+    _installed = made
+
+
+def installed() -> Gateway:
+    """The gateway of the process. Raises Refused where there is none, as under WSGI."""
+    if _installed is None:
+        raise Refused("The gateway runs in `manage.py web` only.", code="not_ready", status=503)
+    return _installed
 
 
 class Gateway:

@@ -23,14 +23,15 @@ EPOCH = "1970-01-01T00:00:00Z"
 @require("read")
 def openai_models(request: HttpRequest) -> JsonResponse:
     """`GET /v1/models`."""
-    return JsonResponse({"object": "list", "data": [_openai(model) for model in fleet_models()]})
+    return JsonResponse({"object": "list", "data": [_openai(name) for name, _ in _by_name()]})
 
 
 @methods("GET")
 @require("read")
 def openai_model(request: HttpRequest, name: str) -> JsonResponse:
     """`GET /v1/models/{id}`."""
-    return JsonResponse(_openai(_known(name)))
+    _known(name)
+    return JsonResponse(_openai(name))
 
 
 @methods("GET")
@@ -44,7 +45,7 @@ def seed_models(request: HttpRequest) -> JsonResponse:
 @require("read")
 def ollama_tags(request: HttpRequest) -> JsonResponse:
     """`GET /api/tags`: every model, resident or not."""
-    return JsonResponse({"models": [_tag(model) for model in fleet_models()]})
+    return JsonResponse({"models": [_tag(name, model) for name, model in _by_name()]})
 
 
 @methods("GET")
@@ -106,8 +107,16 @@ def _known(name: str) -> FleetModel:
     return model
 
 
-def _openai(model: FleetModel) -> dict[str, Any]:
-    return {"id": model.name, "object": "model", "created": 0, "owned_by": "dpl"}
+def _by_name() -> list[tuple[str, FleetModel]]:
+    """Every name that a client may ask for: of an alias and a model that are called the same, the alias counts."""
+    models = fleet_models()
+    named = {model.name: model for model in models}
+    named |= {alias: model for model in models for alias in model.aliases}
+    return sorted(named.items())
+
+
+def _openai(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "dpl"}
 
 
 def _seed(model: FleetModel) -> dict[str, Any]:
@@ -120,13 +129,14 @@ def _seed(model: FleetModel) -> dict[str, Any]:
         }
         for place in model.places
     ]
-    return {"name": model.name, "resident": model.is_resident, "aliases": [], "nodes": nodes}
+    aliases = sorted(model.aliases)
+    return {"name": model.name, "resident": model.is_resident, "aliases": aliases, "nodes": nodes}
 
 
-def _tag(model: FleetModel) -> dict[str, Any]:
+def _tag(name: str, model: FleetModel) -> dict[str, Any]:
     return {
-        "name": model.name,
-        "model": model.name,
+        "name": name,
+        "model": name,
         "modified_at": EPOCH,
         "size": model.size_bytes or 0,
         "digest": hashlib.sha256(model.name.encode()).hexdigest(),
@@ -137,7 +147,11 @@ def _tag(model: FleetModel) -> dict[str, Any]:
 def _resident(model: FleetModel) -> dict[str, Any]:
     until = iso(utc_now().replace(microsecond=0))
     more = {"expires_at": until, "size_vram": model.size_bytes or 0}
-    return _tag(model) | more | ({"context_length": model.context_length} if model.context_length else {})
+    return (
+        _tag(model.name, model)
+        | more
+        | ({"context_length": model.context_length} if model.context_length else {})
+    )
 
 
 def _details() -> dict[str, Any]:

@@ -91,6 +91,20 @@ class EngineModel(models.Model):
         return self.name
 
 
+class ModelAlias(models.Model):
+    """Another name under which clients may ask for a model."""
+
+    alias = models.CharField(max_length=200, unique=True, help_text="The name that clients use.")
+    model = models.CharField(max_length=200, help_text="The model that is meant, as engines call it.")
+
+    class Meta:
+        ordering = ("alias",)
+        verbose_name_plural = "model aliases"
+
+    def __str__(self) -> str:
+        return f"{self.alias} → {self.model}"
+
+
 class EngineSpeed(models.Model):
     """Measured speed of one model on one engine, by every process's finished requests."""
 

@@ -13,10 +13,11 @@ MOST_REASONS = 10
 
 def nowhere(wanted: Request, snapshots: Sequence[EngineSnapshot], decision: Decision) -> Refused:
     """The refusal (404 with the models that there are, 400, or 503 with each engine's reason)."""
+    model = next((one.aliases.get(wanted.model, "") for one in snapshots), "") or wanted.model
     generating = {name for one in snapshots for name in (*one.resident, *one.on_disk)}
     embedding = {name for one in snapshots for name in one.embedders}
-    if wanted.model and not _is_among(wanted.model, generating):
-        if not _is_among(wanted.model, embedding):
+    if model and not _is_among(model, generating):
+        if not _is_among(model, embedding):
             return _unknown(wanted.model, generating | embedding)
         if not wanted.embeds:
             message = f"model '{wanted.model}' only embeds: ask for it at /v1/embeddings or /api/embed."

@@ -23,7 +23,7 @@ class EngineSnapshot:
     `locked_by` is the standing lock on its node: empty, a person's or agent's owner name, or `job:<id>`.
     `speeds` are measured tokens per second, `seconds` measured seconds per request, both by model.
     `resident` and `on_disk` are models that generate; `embedders` those that only embed, with whether each is
-    resident.
+    resident. `aliases` maps names that clients may use to models.
     """
 
     engine_id: int
@@ -36,6 +36,7 @@ class EngineSnapshot:
     resident: tuple[str, ...] = ()
     on_disk: tuple[str, ...] = ()
     embedders: Mapping[str, bool] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
     in_flight: int = 0
     queued_tokens: int = 0
@@ -149,6 +150,7 @@ def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> s
     if not asked:
         return next(iter(embedders if embeds else snapshot.resident or snapshot.on_disk), None)
     names = (*embedders, *snapshot.resident, *snapshot.on_disk)
+    asked = snapshot.aliases.get(asked, asked)
     return next((name for name in names if same_model(asked, name)), None)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db.models import Count, Q, QuerySet
 
-from inference.models import Engine, EngineModel, EngineSpeed, Slot
+from inference.models import Engine, EngineModel, EngineSpeed, ModelAlias, Slot
 from inference.scheduling import EngineSnapshot
 from inference.upstream import Target
 from nodes.instances import owner_is_dead
@@ -25,11 +25,17 @@ def engine_snapshots() -> list[EngineSnapshot]:
     )
     models, speeds = _models(), _speeds()
     slots, locks, loads = _slots(), standing_locks(), _loads()
+    known_as = aliases()
     return [
-        _snapshot(engine, models, speeds, slots, locks, loads)
+        replace(_snapshot(engine, models, speeds, slots, locks, loads), aliases=known_as)
         for engine in engines
         if hasattr(engine, "status")
     ]
+
+
+def aliases() -> dict[str, str]:
+    """Other names of models, each with the model that is meant."""
+    return dict(ModelAlias.objects.values_list("alias", "model"))
 
 
 def standing_locks() -> dict[int, str]:

@@ -10,6 +10,7 @@ from dpl_site.lib.refusals import Refused
 from inference.llm_url import LlmUrlError, parse_llm_url
 from inference.models import Engine
 from inference.services import MAX_SLOTS
+from inference.surfaces.base import MAX_MODEL
 from inference.targets import live_engines
 from nodes.agent_url import AgentUrlError, parse_agent_url
 from nodes.selectors import live_nodes
@@ -35,6 +36,14 @@ def node_name(text: str, *, node_id: int = 0) -> str:
         raise refusal(
             "name", f"Another node is called {name} already. Choose another name.", code="duplicate"
         )
+    return name
+
+
+def model_name(text: str, *, field: str) -> str:
+    """The name of a model, or one that may stand for it."""
+    name = text.strip()
+    if not 1 <= len(name) <= MAX_MODEL or not name.isprintable():
+        raise refusal(field, f"A model has a name of 1 to {MAX_MODEL} characters.")
     return name
 
 

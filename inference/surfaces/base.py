@@ -14,6 +14,7 @@ from inference.dialects.deltas import Delta, Whole
 from inference.dialects.embedding import EmbeddingRequest, Vectors
 
 AUTO = frozenset({"", "auto"})
+"""Names that mean: whatever is resident."""
 MAX_MODEL = 200
 
 

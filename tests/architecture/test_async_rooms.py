@@ -23,6 +23,7 @@ ROOMS = (
     "*/streams.py",
     "inference/exchange.py",
     "inference/vectors.py",
+    "inference/chat.py",
     "*/pool.py",
     "accounts/authentication.py",
     "accounts/http.py",
