@@ -18,6 +18,7 @@ from dpl_site.lib.db import Threads
 from dpl_site.lib.refusals import Refused
 from inference import speeds
 from inference.exchange import Limits
+from inference.loading import Loader
 from inference.pool import SlotPool
 from inference.proxy import Proxy
 from inference.roster import RosterReader
@@ -58,6 +59,7 @@ class Gateway:
         self._threads: Threads | None = None
         self._sightings: Sightings | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._loader: Loader | None = None
 
     def begin(self) -> None:
         """Nothing runs before the first request."""
@@ -69,11 +71,20 @@ class Gateway:
             self._loop, self._proxy = loop, self._make()
         return self._proxy
 
+    async def loader(self) -> Loader:
+        """Who loads models, beside the proxy of the running loop."""
+        await self.proxy()
+        if self._loader is None:
+            raise RuntimeError("a proxy without a loader")
+        return self._loader
+
     async def end(self) -> None:
         """Stop; a later request begins anew."""
         if self._proxy is None:
             return
         self._proxy = None
+        if self._loader is not None:
+            await self._loader.close()
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.gather(self._flushing, return_exceptions=True)
@@ -90,8 +101,9 @@ class Gateway:
         self._session = http.session()
         self._sightings = Sightings(self._threads, time.monotonic)
         self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="speeds")
-        return Proxy(
-            roster=RosterReader(self._pool.held),
+        roster = RosterReader(self._pool.held)
+        proxy = Proxy(
+            roster=roster,
             pool=self._pool,
             session=self._session,
             sightings=self._sightings,
@@ -103,6 +115,8 @@ class Gateway:
             ),
             policy=settings.DPL_SCHEDULING,
         )
+        self._loader = Loader(roster=roster, proxy=proxy, session=self._session)
+        return proxy
 
     async def _flush(self) -> None:
         """Write what was measured, every SPEEDS_EVERY_S."""

@@ -38,7 +38,7 @@ def openai_model(request: HttpRequest, name: str) -> JsonResponse:
 @require("read")
 def seed_models(request: HttpRequest) -> JsonResponse:
     """`GET /api/models`: each model with the nodes that have it."""
-    return JsonResponse({"models": [_seed(model) for model in fleet_models()]})
+    return JsonResponse({"models": [seed_model(model) for model in fleet_models()]})
 
 
 @methods("GET")
@@ -119,7 +119,8 @@ def _openai(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "dpl"}
 
 
-def _seed(model: FleetModel) -> dict[str, Any]:
+def seed_model(model: FleetModel) -> dict[str, Any]:
+    """One model as seed 1 has it."""
     nodes = [
         {
             "id": place.node_id,

@@ -75,7 +75,9 @@ class Proxy:
         last: InferenceError | None = None
         while True:
             attempt = await stack.enter_async_context(AsyncExitStack())
-            wanted = Request(model=asked.model, embeds=surface.embeds, avoid=frozenset(avoid))
+            wanted = Request(
+                model=asked.model, embeds=surface.embeds, nodes=asked.nodes, avoid=frozenset(avoid)
+            )
             try:
                 route = await self._route(wanted, attempt)
             except Refused:

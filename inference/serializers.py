@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from inference.models import Engine
@@ -129,3 +131,21 @@ class EngineOut(serializers.Serializer[Engine]):
     generation = serializers.IntegerField()
     has_api_key = serializers.BooleanField()
     created_at = serializers.DateTimeField()
+
+
+class PlaceOut(serializers.Serializer[Any]):
+    """A node that has a model."""
+
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    resident = serializers.BooleanField()
+    size_bytes = serializers.IntegerField(allow_null=True)
+
+
+class FleetModelOut(serializers.Serializer[Any]):
+    """A model of the fleet, as `GET /api/models` tells it."""
+
+    name = serializers.CharField()
+    resident = serializers.BooleanField()
+    aliases = serializers.ListField(child=serializers.CharField())
+    nodes = PlaceOut(many=True)

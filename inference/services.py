@@ -242,3 +242,8 @@ def _seen(
 def _as_seen(one: _Known, siblings: int) -> Seen:
     name = "engine" if siblings == 1 else f"engine {urlsplit(one.engine.base_url).netloc}"
     return Seen(name, one.status.is_online, one.status.reason)
+
+
+def residency_note(*, engine_id: int, model: str, is_resident: bool) -> None:
+    """A model was just loaded or taken out: known before the next probe tells."""
+    EngineModel.objects.filter(engine_id=engine_id, name=model).update(is_resident=is_resident)

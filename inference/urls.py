@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.urls import include, path
 
 from dpl_site.lib.rest import OptionalSlashRouter
-from inference import listings, pages, views
+from inference import listings, model_views, pages, views
 from inference.api import EngineViewSet, NodeViewSet
+from inference.catalog_api import ModelViewSet
 
 router = OptionalSlashRouter()
 router.register("nodes", NodeViewSet, basename="node")
 router.register("engines", EngineViewSet, basename="engine")
+router.register("models", ModelViewSet, basename="model")
 
 urlpatterns = [
     path("", pages.fleet_page, name="fleet-page"),
@@ -22,6 +24,8 @@ urlpatterns = [
     path("v1/models", listings.openai_models),
     path("v1/models/<path:name>", listings.openai_model),
     path("api/models", listings.seed_models),
+    path("api/models/start/<path:name>", model_views.start),
+    path("api/models/stop/<path:name>", model_views.stop),
     path("api/tags", listings.ollama_tags),
     path("api/ps", listings.ollama_ps),
     path("api/version", listings.ollama_version),

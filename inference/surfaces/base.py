@@ -20,12 +20,16 @@ MAX_MODEL = 200
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A client's request, understood as far as everybody needs; `model` empty: whatever is resident."""
+    """A client's request, understood as far as everybody needs; `model` empty: whatever is resident.
+
+    `nodes`: those that may answer, empty for all.
+    """
 
     raw: bytes
     body: Mapping[str, Any]
     model: str
     wants_stream: bool
+    nodes: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

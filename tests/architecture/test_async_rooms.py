@@ -24,6 +24,8 @@ ROOMS = (
     "inference/exchange.py",
     "inference/vectors.py",
     "inference/chat.py",
+    "inference/loading.py",
+    "inference/model_views.py",
     "*/pool.py",
     "accounts/authentication.py",
     "accounts/http.py",

@@ -12,12 +12,12 @@ from django.test import Client
 
 from dpl_site.lib.db import now_ms
 from inference import slots
-from inference.models import Engine
+from inference.models import Engine, EngineModel
 from inference.registration import node_add
 from nodes import locks
 from nodes.models import LockAudit, Node, NodeLock, NodeStatus
 from nodes.selectors import standing_lock
-from tests.datasets.making import an_instance
+from tests.datasets.making import an_engine, an_instance
 from tests.machines import Said, dead_url, engine, serving
 
 Api = Callable[[str], Client]
@@ -343,3 +343,19 @@ class TestOddInput:
             body = {"node": node.id, "llm_url": url.replace("127.0.0.1", "localhost")}
             answer = send(api("ada"), "POST", "/api/v1/engines/", body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "duplicate")
+
+
+def test_models_are_listed_in_pages_with_where_they_are(api: Api) -> None:
+    an_engine("fast", models=("llama3:8b", "qwen3:4b"))
+    cold = an_engine("slow", models=("llama3:8b", "phi4"))
+    EngineModel.objects.filter(engine=cold).update(is_resident=False)
+    answer = api("vera").get("/api/v1/models/?page_size=2").json()
+    assert (answer["count"], [one["name"] for one in answer["results"]]) == (3, ["llama3:8b", "phi4"])
+    assert [node["resident"] for node in answer["results"][0]["nodes"]] == [True, False]
+    assert [one["name"] for one in api("vera").get("/api/v1/models?resident=false").json()["results"]] == [
+        "phi4"
+    ]
+    assert [one["name"] for one in api("vera").get("/api/v1/models?name=QWEN").json()["results"]] == [
+        "qwen3:4b"
+    ]
+    assert api("vera").get("/api/v1/models?resident=maybe").status_code == 400

@@ -1,0 +1,78 @@
+"""`/api/models/start/{model}` and `stop`, read and answered. Async, in the gateway's loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+
+from accounts.http import methods, require
+from dpl_site.lib.refusals import Refused, error_for
+from inference import gateway, validation
+from inference.errors import InferenceError
+from inference.loading import Placed
+
+
+@methods("POST")
+@require("chat")
+async def start(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Load a model: 202 with the node, and `loading`, `pulling`, or `resident` when there is nothing to wait for."""
+    body = _body(request)
+    model = validation.model_name(name, field="model")
+    loader = await gateway.installed().loader()
+    try:
+        placed = await loader.start(model, node_id=_node(body), may_pull=_flag(body, "pull"))
+    except InferenceError as error:
+        return _failed(request, error)
+    return JsonResponse({"model": placed.model, "node": _told(placed), "state": placed.state}, status=202)
+
+
+@methods("POST")
+@require("chat")
+async def stop(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Unload a model from every engine that can, or from one node's."""
+    body = _body(request)
+    model = validation.model_name(name, field="model")
+    loader = await gateway.installed().loader()
+    try:
+        placed = await loader.stop(model, node_id=_node(body))
+    except InferenceError as error:
+        return _failed(request, error)
+    nodes = [_told(one) for one in placed]
+    return JsonResponse({"model": model, "nodes": nodes, "state": "unloaded"})
+
+
+def _body(request: HttpRequest) -> dict[str, Any]:
+    """The JSON object of a request; nothing at all is an empty one. Raises Refused."""
+    if not request.body.strip():
+        return {}
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(f"The request's body is not JSON: {error}.", code="invalid_json") from error
+    if not isinstance(body, dict):
+        raise Refused("The request's body must be a JSON object.", code="invalid_json")
+    return body
+
+
+def _node(body: dict[str, Any]) -> int:
+    node_id = body.get("node") or 0
+    if not isinstance(node_id, int) or isinstance(node_id, bool):
+        raise Refused("node must be the id of a node.", code="bad_value", detail={"field": "node"})
+    return node_id
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name) or False
+    if not isinstance(value, bool):
+        raise Refused(f"{name} must be true or false.", code="bad_value", detail={"field": name})
+    return value
+
+
+def _told(placed: Placed) -> dict[str, Any]:
+    return {"id": placed.node_id, "name": placed.node_name}
+
+
+def _failed(request: HttpRequest, error: InferenceError) -> HttpResponseBase:
+    return error_for(request.path, error.engine_message or error.message, error.code, error.http_status)
