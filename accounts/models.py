@@ -29,3 +29,43 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class UsageDay(models.Model):
+    """What one key did with one model on one node on one day (UTC): sums, raised by processes, never edited.
+
+    Ids stand without foreign keys: sums outlive what they name, and nodes are known to a higher room only. 0
+    stands for none: no key (a page, a job), no node (nothing could take the request).
+    """
+
+    class Source(models.TextChoices):
+        """Where the requests came from."""
+
+        GATEWAY = "gateway", "requests to the gateway"
+        DATASETS = "datasets", "items of jobs"
+
+    day = models.DateField()
+    source = models.CharField(max_length=8, choices=Source.choices)
+    user_id = models.BigIntegerField()
+    key_id = models.BigIntegerField(default=0)
+    model = models.CharField(max_length=200, blank=True)
+    node_id = models.BigIntegerField(default=0)
+    node_name = models.CharField(max_length=100, blank=True)
+    requests = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0)
+    cancelled = models.BigIntegerField(default=0)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("-day", "id")
+        verbose_name = "day of usage"
+        verbose_name_plural = "days of usage"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["day", "user_id", "key_id", "model", "node_id", "source"], name="one_row_of_usage"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.user_id}/{self.key_id} {self.model}"

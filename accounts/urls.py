@@ -1,4 +1,4 @@
-"""The paths of accounts: logging in and out, the password, keys."""
+"""The paths of accounts: logging in and out, the password, keys, usage."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from django.urls import include, path
 
 from accounts import views
 from accounts.api import KeyViews
+from accounts.usage_api import UsageViews
 from dpl_site.lib.rest import OptionalSlashRouter
 
 router = OptionalSlashRouter()
 router.register("keys", KeyViews, basename="key")
+router.register("usage", UsageViews, basename="usage")
 
 urlpatterns = [
     path("login/", views.login, name="login"),

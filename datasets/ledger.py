@@ -62,10 +62,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did: shards whose token has moved on (the process owns them no more), shards that are done."""
+    """What a commit did: shards whose token has moved on (the process owns them no more), shards that are done.
+
+    `moved` are the outcomes that changed a row.
+    """
 
     lost: frozenset[int] = field(default_factory=frozenset)
     done: frozenset[int] = field(default_factory=frozenset)
+    moved: tuple[Outcome, ...] = ()
 
 
 def commit(
@@ -73,13 +77,13 @@ def commit(
 ) -> Committed:
     """Write results first, then dispatches, in one transaction; `tell` are jobs whose watchers get news."""
     with transaction.atomic():
-        lost, done = _record(outcomes)
+        lost, done, moved = _record(outcomes)
         lost |= _dispatch([one for one in dispatches if one.shard_id not in lost])
         for job_id in tell:
             news.publish(topic=news.JOB, object_id=job_id)
     for job_id in {one.job_id for one in outcomes if one.shard_id in done}:
         finish_job(job_id=job_id)
-    return Committed(frozenset(lost), frozenset(done))
+    return Committed(frozenset(lost), frozenset(done), tuple(moved))
 
 
 def finish_job(*, job_id: str) -> bool:
@@ -132,19 +136,22 @@ def _owned(shard_ids: Iterable[int]) -> list[tuple[int, int]]:
         return list(cursor.fetchall())
 
 
-def _record(outcomes: Sequence[Outcome]) -> tuple[set[int], set[int]]:
-    """Write outcomes shard by shard; the shards that are lost, and those that are done."""
+def _record(outcomes: Sequence[Outcome]) -> tuple[set[int], set[int], list[Outcome]]:
+    """Write outcomes shard by shard; the shards that are lost, those that are done, the outcomes that count."""
     lost: set[int] = set()
+    moved: list[Outcome] = []
     by_shard: dict[int, list[Outcome]] = defaultdict(list)
     for one in outcomes:
         by_shard[one.shard_id].append(one)
     for shard_id, group in sorted(by_shard.items()):
         if _is_ours(shard_id, group[0].token):
-            _count(shard_id, _write(group))
+            written = _write(group)
+            _count(shard_id, written)
+            moved += written
         else:
             lost.add(shard_id)
             _refuse(group)
-    return lost, close_full_shards([shard_id for shard_id in by_shard if shard_id not in lost])
+    return lost, close_full_shards([shard_id for shard_id in by_shard if shard_id not in lost]), moved
 
 
 def _is_ours(shard_id: int, token: int) -> bool:

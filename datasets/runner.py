@@ -17,7 +17,8 @@ from datasets.ledger import Committed
 from datasets.outlook import look
 from datasets.planning import fetch_ahead
 from datasets.scribe import Scribe
-from dpl_site.lib.db import Threads
+from datasets.usage import ItemUsage, record_usage
+from dpl_site.lib.db import Threads, retrying
 from inference import slots, speeds
 from inference.sightings import Sightings
 from inference.upstream import Upstream
@@ -28,7 +29,8 @@ LONGEST_S = 12 * 3600.0
 """After this a drain takes no more shards and ends with those in hand, well before the queue's own time limit."""
 LINGER_S = 2.0
 """A drain with nothing to do stays this long, so that the next job starts at once."""
-SPEEDS_EVERY_S = 2.0
+FIGURES_EVERY_S = 1.0
+"""How often measured speeds and usage are written; what came since then is lost on kill -9."""
 JOBS_IN_HAND = 8
 GIVE_EVERY_S = 5.0
 EXPECTANT_S = 1.0
@@ -53,6 +55,7 @@ class Drain:
         self._closing = False
         self._looked_at = self._flushed_at = self._none_at = -1e9
         self._pace, self._counted = 0.0, 0
+        self._usage = ItemUsage()
 
     def run(self) -> str:
         """Work until nothing is left; a sentence on what was done."""
@@ -125,7 +128,7 @@ class Drain:
             await self._filler.fill()
             await self._filler.work_the_tail()
         await self._filler.release()
-        await self._flush_speeds()
+        await self._flush_figures()
 
     async def _look(self) -> None:
         """Read fleet and jobs again when it is time, or when a job came in that was not seen yet."""
@@ -198,15 +201,19 @@ class Drain:
         await self._scribe.settled()
         await self._threads.call(claims.give_back, shard_id=shard_id, token=token)
 
-    async def _flush_speeds(self) -> None:
-        if self._clock() - self._flushed_at < SPEEDS_EVERY_S:
+    async def _flush_figures(self) -> None:
+        if self._clock() - self._flushed_at < FIGURES_EVERY_S:
             return
         self._flushed_at = self._clock()
+        sums = self._usage.take()
+        if sums:
+            await self._threads.call(retrying, lambda: record_usage(sums=sums))
         tallies = self._lanes.sightings.take_tallies()
         if tallies:
             await self._threads.call(speeds.record, tallies=tallies)
 
     def _committed(self, done: Committed) -> None:
+        self._usage.add(done.moved)
         for shard_id in done.lost | done.done:
             self._backlog.drop(shard_id)
 
@@ -223,7 +230,7 @@ class Drain:
             await self._filler.release()
             await self._filler.wait_for_slots(False)
             self._flushed_at = -1e9
-            await self._flush_speeds()
+            await self._flush_figures()
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
         await self._upstream.close()

@@ -25,6 +25,7 @@ DPL_PORT = env.integer("DPL_PORT", 8000, low=1, high=65535)
 DPL_POLL_INTERVAL_S = env.number("DPL_POLL_INTERVAL_S", 2.0, low=0.2, high=3600)
 DPL_LOG_FORMAT = env.choice("DPL_LOG_FORMAT", "text", ["text", "json"])
 DPL_LOG_LEVEL = env.choice("DPL_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
+DPL_LOG_REQUESTS = env.boolean("DPL_LOG_REQUESTS", True)
 REDIS_URL = env.redis("REDIS_URL")
 DEBUG = env.boolean("DPL_DEBUG", False)
 
@@ -67,6 +68,9 @@ DPL_SCHEDULING = env.choice(
 
 # --- Kept for how long ------------------------------------------------------------------------------------
 DPL_KEEP_EVENTS_MINUTES = env.integer("DPL_KEEP_EVENTS_MINUTES", 60, low=1, high=100_000)
+DPL_KEEP_REQUESTS_DAYS = env.integer("DPL_KEEP_REQUESTS_DAYS", 30, low=1, high=36_500)
+DPL_KEEP_REQUESTS_MOST = env.integer("DPL_KEEP_REQUESTS_MOST", 1_000_000, low=0, high=1_000_000_000)
+DPL_KEEP_USAGE_DAYS = env.integer("DPL_KEEP_USAGE_DAYS", 1100, low=1, high=36_500)
 DPL_KEEP_AUDIT_DAYS = env.integer("DPL_KEEP_AUDIT_DAYS", 365, low=1, high=36_500)
 
 # --- Django -----------------------------------------------------------------------------------------------

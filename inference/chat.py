@@ -13,7 +13,7 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from accounts.authentication import authenticate_scope
+from accounts.authentication import Principal, authenticate_scope
 from accounts.consumers import FORBIDDEN, SEND_S, TRY_AGAIN_LATER, UNAUTHENTICATED
 from accounts.http import lacks
 from dpl_site.lib import trace
@@ -21,8 +21,12 @@ from dpl_site.lib.refusals import Refused
 from inference import gateway
 from inference.errors import InferenceError
 from inference.exchange import Route
+from inference.gateway import Gateway
+from inference.records import CANCELLED, CLIENT_LEFT, Note
+from inference.surfaces.base import Asked
 from inference.surfaces.page import PageChat, id_of, message
 
+PATH = "/ws/chat/"
 MOST_AT_ONCE = 4
 """Questions of one socket that are answered at the same time."""
 
@@ -87,52 +91,62 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is
             raise Refused("A question with this id is being answered.", code="id_in_use")
         if len(self._answering) >= MOST_AT_ONCE:
             raise Refused(f"{MOST_AT_ONCE} questions are being answered. Stop one first.", code="too_many")
-        await self._may_still()
-        self._begin(said, identity)
+        self._begin(said, identity, await self._may_still(), gateway.installed())
 
-    async def _may_still(self) -> None:
-        """Keys and roles may have changed since the page connected. Raises Refused."""
+    async def _may_still(self) -> Principal:
+        """Who asks: keys and roles may have changed since the page connected. Raises Refused."""
         principal = await authenticate_scope(self.scope)
         if principal is None:
             raise Refused("Log in again.", code="unauthenticated", status=401)
         if not principal.may("chat"):
             raise lacks(principal, "chat")
+        return principal
 
-    def _begin(self, said: dict[str, Any], identity: str | int) -> None:
+    def _begin(self, said: dict[str, Any], identity: str | int, principal: Principal, to: Gateway) -> None:
         surface = PageChat(identity)
         asked = surface.question(said)
-        work = self._answer(identity, surface, asked)
+        note = Note(trace.accepted(None), PATH, principal=principal)
+        note.model_asked, note.is_streaming = asked.model, True
+        work = self._answer(identity, surface, asked, note, to)
         task = asyncio.get_running_loop().create_task(work, name="chat")
         self._answering[identity] = task
         task.add_done_callback(lambda _: self._answering.pop(identity, None))
 
-    async def _answer(self, identity: str | int, surface: PageChat, asked: Any) -> None:
-        request_id = trace.accepted(None)
-        trace.request_id.set(request_id)
+    async def _answer(
+        self, identity: str | int, surface: PageChat, asked: Asked, note: Note, to: Gateway
+    ) -> None:
+        trace.request_id.set(note.request_id)
         try:
             async with AsyncExitStack() as stack:
-                proxy = await gateway.installed().proxy()
-                await proxy.answer(surface, asked, _Page(self), stack, request_id)
+                proxy = await to.proxy()
+                await proxy.answer(surface, asked, _Page(self, note), stack, note.request_id)
         except Refused as refused:
+            note.ended(refused.code, refused.status)
             await self.tell(message("error", identity, message=refused.message, code=refused.code))
         except InferenceError as error:
+            note.ended(error.code, error.http_status)
             told = error.engine_message or error.message
             await self.tell(message("error", identity, message=told, code=error.code))
         except asyncio.CancelledError:
+            note.ended(CANCELLED, CLIENT_LEFT)
             await self.tell(message("done", identity, usage=None, finish_reason="cancelled"))
             raise
         except Exception:
+            note.ended("internal_error", 500)
             logger.exception("a question broke", extra={"action": "question_broke"})
             text = "DPL met a defect; its log has the details."
             await self.tell(message("error", identity, message=text, code="internal_error"))
+        finally:
+            to.record(note)
 
 
 class _Page:
     """The page as the client of one exchange: messages, and no heads."""
 
-    def __init__(self, consumer: ChatConsumer) -> None:
+    def __init__(self, consumer: ChatConsumer, note: Note) -> None:
         self.has_begun = False
         self.has_content = False
+        self.note = note
         self._consumer = consumer
 
     async def begin(self, content_type: str, route: Route | None) -> None:
@@ -142,6 +156,7 @@ class _Page:
     async def write(self, data: bytes) -> None:
         """A part of the answer."""
         self.has_content = True
+        self.note.wrote(data + b"\n")
         await self._consumer.tell(data)
 
     async def keep_waiting(self, data: bytes) -> None:

@@ -19,10 +19,11 @@ from accounts.authentication import Principal, authenticate_async
 from accounts.http import NO_KEY, WRONG_KEY, lacks
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Message, Receive, Scope, Send, header
-from dpl_site.lib.refusals import Refused, error_body, surface_of
-from inference.errors import InferenceError
+from dpl_site.lib.refusals import CODES, Refused, error_body, surface_of
+from inference.errors import InferenceError, RequestRefused
 from inference.exchange import Route
 from inference.gateway import Gateway
+from inference.records import CANCELLED, CLIENT_LEFT, Note
 from inference.surfaces import SURFACES
 from inference.surfaces.base import Surface, VectorSurface
 
@@ -56,11 +57,16 @@ class GatewayDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         token = trace.request_id.set(trace.accepted(header(scope, b"x-request-id")))
+        trace.take_over(scope["headers"])
         client = HttpClient(scope, send)
         try:
             await self._answer(scope, receive, client)
         except ClientGone:
+            client.note.ended(CANCELLED, CLIENT_LEFT)
             logger.debug("a client left", extra={"action": "client_left"})
+        except asyncio.CancelledError:
+            client.note.ended(CANCELLED, CLIENT_LEFT)
+            raise
         except Refused as refused:
             await client.refuse(refused)
         except InferenceError as error:
@@ -71,13 +77,15 @@ class GatewayDoor:
             logger.exception("a request broke", extra={"action": "request_broke"})
             await client.fail("DPL met a defect; its log has the details.", "internal_error", 500)
         finally:
+            self._gateway.record(client.note)
             trace.request_id.reset(token)
 
     async def _answer(self, scope: Scope, receive: Receive, client: HttpClient) -> None:
         if scope["method"] != "POST":
             raise Refused(f"{scope['method']} is not possible here. Use POST.", status=405)
-        await _admitted(scope)
+        client.note.principal = await _admitted(scope)
         asked = client.surface.read(await _body(scope, receive))
+        client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
         proxy = await self._gateway.proxy()
         stack, request_id = scope[EXIT_STACK], trace.request_id.get()
         await _while_there(receive, proxy.answer(client.surface, asked, client, stack, request_id))
@@ -90,6 +98,7 @@ class HttpClient:
         self.surface: Surface | VectorSurface = SURFACES[scope["path"]]
         self.has_begun = False
         self.has_content = False
+        self.note = Note(trace.request_id.get(), scope["path"])
         self._scope, self._send = scope, send
 
     async def begin(self, content_type: str, route: Route | None) -> None:
@@ -101,6 +110,7 @@ class HttpClient:
     async def write(self, data: bytes) -> None:
         """A part of the answer."""
         self.has_content = True
+        self.note.wrote(data)
         await self._say({"type": "http.response.body", "body": data, "more_body": True})
 
     async def keep_waiting(self, data: bytes) -> None:
@@ -114,6 +124,8 @@ class HttpClient:
     async def whole(self, status: int, content_type: str, body: bytes, route: Route | None) -> None:
         """An answer that is no stream."""
         self.has_begun = self.has_content = True
+        if status >= 400:
+            self.note.ended(RequestRefused.code, status)
         await self._start(status, content_type, route, {"content-length": str(len(body))})
         await self._say({"type": "http.response.body", "body": body})
 
@@ -135,6 +147,7 @@ class HttpClient:
         more: dict[str, str] | None = None,
     ) -> None:
         """An error: as the answer, or within a stream that has begun, which then ends."""
+        self.note.ended(code or CODES.get(status, "error"), status)
         if self.has_begun:
             await self.keep_waiting(self.surface.late_error(message, code, status))
             return await self.end()

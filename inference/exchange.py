@@ -18,6 +18,7 @@ from inference.dialects import DIALECTS
 from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Whole
 from inference.errors import NodeFault, NotSupported
+from inference.records import Note
 from inference.scheduling import Candidate
 from inference.slots import Held
 from inference.surfaces.base import Asked
@@ -35,6 +36,8 @@ class Client(Protocol):
     """Whether the head of an answer went to it."""
     has_content: bool
     """Whether a part of an answer went to it, so that no other engine may answer any more."""
+    note: Note
+    """Where what becomes of its request is noted."""
 
     async def begin(self, content_type: str, route: Route | None) -> None:
         """Send the head of a streamed answer, once."""

@@ -10,17 +10,19 @@ import time
 import uuid
 from collections.abc import Callable
 
-import aiohttp
 from django.conf import settings
 
 from dpl_site.lib import http
 from dpl_site.lib.db import Threads
 from dpl_site.lib.refusals import Refused
 from inference import speeds
+from inference.accounting import write_batch
 from inference.exchange import Limits
 from inference.loading import Loader
 from inference.pool import SlotPool
 from inference.proxy import Proxy
+from inference.recorder import Load, Recorder
+from inference.records import Note
 from inference.roster import RosterReader
 from inference.sightings import Sightings
 
@@ -43,87 +45,102 @@ def installed() -> Gateway:
 
 
 class Gateway:
-    """Owns the parts and their end.
+    """Gives each event loop its parts, and ends them.
 
-    Guarantee: `end` gives back every slot and closes every connection. It writes measured speeds; what was
-    measured since the last writing is lost on kill -9.
+    Guarantee: `end` gives back every slot, closes every connection and writes what was recorded. It writes
+    measured speeds, and through its Recorder what became of requests; on kill -9 what was measured and recorded
+    since the last writing is lost.
     """
 
     def __init__(self, instance_id: Callable[[], uuid.UUID | None]) -> None:
         """`instance_id` tells which registered process this is, None while it is none."""
         self._instance_id = instance_id
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._proxy: Proxy | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._pool: SlotPool | None = None
-        self._threads: Threads | None = None
-        self._sightings: Sightings | None = None
-        self._flushing: asyncio.Task[None] | None = None
-        self._loader: Loader | None = None
+        self._parts: _Parts | None = None
 
     def begin(self) -> None:
         """Nothing runs before the first request."""
 
     async def proxy(self) -> Proxy:
         """The proxy of the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._proxy is None or self._loop is not loop:
-            self._loop, self._proxy = loop, self._make()
-        return self._proxy
+        return self._now().proxy
 
     async def loader(self) -> Loader:
         """Who loads models, beside the proxy of the running loop."""
-        await self.proxy()
-        if self._loader is None:
-            raise RuntimeError("a proxy without a loader")
-        return self._loader
+        return self._now().loader
+
+    def record(self, note: Note) -> None:
+        """A request of the running loop is over."""
+        self._now().recorder.add(note.record())
 
     async def end(self) -> None:
         """Stop; a later request begins anew."""
-        if self._proxy is None:
-            return
-        self._proxy = None
-        if self._loader is not None:
-            await self._loader.close()
-        if self._flushing is not None:
-            self._flushing.cancel()
-            await asyncio.gather(self._flushing, return_exceptions=True)
-        if self._pool is not None:
-            await self._pool.close()
-        if self._session is not None:
-            await self._session.close()
-        if self._threads is not None:
-            self._threads.close()
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.end()
 
-    def _make(self) -> Proxy:
+    def _now(self) -> _Parts:
+        loop = asyncio.get_running_loop()
+        if self._parts is None or self._parts.loop is not loop:
+            self._parts = _Parts(loop, self._instance_id)
+        return self._parts
+
+
+class _Parts:
+    """What the requests of one event loop share."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, instance_id: Callable[[], uuid.UUID | None]) -> None:
+        self.loop = loop
         self._threads = Threads(1, "sightings")
-        self._pool = SlotPool(self._instance_id, most_waiting=settings.DPL_QUEUE_MOST)
+        self._records = Threads(1, "records")
+        self._pool = SlotPool(instance_id, most_waiting=settings.DPL_QUEUE_MOST)
         self._session = http.session()
         self._sightings = Sightings(self._threads, time.monotonic)
-        self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="speeds")
         roster = RosterReader(self._pool.held)
-        proxy = Proxy(
+        self.proxy = Proxy(
             roster=roster,
             pool=self._pool,
             session=self._session,
             sightings=self._sightings,
-            limits=Limits(
-                connect_s=settings.DPL_CONNECT_TIMEOUT_S,
-                silence_s=settings.DPL_SILENCE_TIMEOUT_S,
-                wait_s=settings.DPL_QUEUE_WAIT_S,
-                max_reply_bytes=settings.DPL_MAX_REPLY_MB * 1024 * 1024,
-            ),
+            limits=_limits(),
             policy=settings.DPL_SCHEDULING,
         )
-        self._loader = Loader(roster=roster, proxy=proxy, session=self._session)
-        return proxy
+        self.loader = Loader(roster=roster, proxy=self.proxy, session=self._session)
+        self.recorder = Recorder(
+            threads=self._records, write=write_batch, load=self._load, instance_id=instance_id
+        )
+        self._tasks = (
+            loop.create_task(self.recorder.run(), name="records"),
+            loop.create_task(self._flush(), name="speeds"),
+        )
+
+    async def end(self) -> None:
+        """Cut, give back, write, close; in this order, so that what is cut is still recorded."""
+        await self.loader.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pool.close()
+        await self.recorder.close()
+        await self._session.close()
+        self._threads.close()
+        self._records.close()
+
+    def _load(self) -> Load:
+        """What this process has in hand."""
+        return Load(self._pool.waiting, dict(self._pool.busy))
 
     async def _flush(self) -> None:
         """Write what was measured, every SPEEDS_EVERY_S."""
         while True:
             await asyncio.sleep(SPEEDS_EVERY_S)
-            if self._sightings is None:
-                continue
-            tallies = self._sightings.take_tallies()
-            if tallies:
+            if tallies := self._sightings.take_tallies():
                 self._sightings.chore(speeds.record, tallies=tallies)
+
+
+def _limits() -> Limits:
+    return Limits(
+        connect_s=settings.DPL_CONNECT_TIMEOUT_S,
+        silence_s=settings.DPL_SILENCE_TIMEOUT_S,
+        wait_s=settings.DPL_QUEUE_WAIT_S,
+        max_reply_bytes=settings.DPL_MAX_REPLY_MB * 1024 * 1024,
+    )

@@ -23,6 +23,7 @@ from inference.errors import InferenceError, StreamCut, Unreachable
 from inference.exchange import Route
 from inference.nowhere import nowhere
 from inference.proxy import Proxy
+from inference.records import Note
 from inference.roster import Roster, RosterReader
 from inference.scheduling import EngineSnapshot, Request, choose, model_on, obstacle
 from inference.services import residency_note
@@ -132,7 +133,7 @@ class Loader:
         surface: Surface | VectorSurface = OllamaEmbed() if embeds else OllamaGenerate()
         body: dict[str, Any] = {"model": model, "stream": False, "options": {"num_predict": 1}}
         asked = Asked(orjson.dumps(body), body, model, wants_stream=False, nodes=frozenset({node_id}))
-        nobody = _Nobody()
+        nobody = _Nobody(Note(trace.request_id.get(), "load"))
         async with AsyncExitStack() as stack:
             await self._proxy.answer(surface, asked, nobody, stack, trace.request_id.get())
         if nobody.status != 200:
@@ -229,11 +230,12 @@ def _log(task: asyncio.Task[None]) -> None:
 
 
 class _Nobody:
-    """The client of a load: nobody waits for the answer, only for its status."""
+    """The client of a load: nobody waits for the answer, only for its status. What is noted of it is not kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Note) -> None:
         self.has_begun = self.has_content = False
         self.status, self.body = 200, b""
+        self.note = note
 
     async def begin(self, content_type: str, route: Route | None) -> None:
         """Nothing streams."""

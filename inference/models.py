@@ -156,3 +156,74 @@ class SlotWaiter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.work_class} waits for {self.engine_id}"
+
+
+class RequestLog(models.Model):
+    """One request through the gateway, with the decision; written in batches, pruned by age and number.
+
+    Ids stand without foreign keys: a row outlives what it names.
+    """
+
+    request_id = models.CharField(max_length=64)
+    at = models.DateTimeField(db_index=True)
+    user_id = models.BigIntegerField()
+    key_id = models.BigIntegerField(null=True)
+    path = models.CharField(max_length=64)
+    model_asked = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True, help_text="The engine's own name of it.")
+    node_id = models.BigIntegerField(null=True)
+    node_name = models.CharField(max_length=100, blank=True)
+    engine_id = models.BigIntegerField(null=True)
+    outcome = models.CharField(max_length=40, help_text="ok, cancelled, or the code of the error.")
+    status = models.PositiveSmallIntegerField()
+    is_streaming = models.BooleanField()
+    waited_ms = models.PositiveIntegerField()
+    ttft_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField()
+    prompt_tokens = models.BigIntegerField(null=True)
+    completion_tokens = models.BigIntegerField(null=True)
+    is_estimated = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField()
+    decision = models.TextField(blank=True, help_text="Each try with its reasons, JSON.")
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "request"
+        indexes = (models.Index(fields=["user_id", "-id"], name="requests_of_a_person"),)
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.outcome}"
+
+
+class GatewayCounter(models.Model):
+    """One number of the gateway's metrics, summed over all processes since the row was made; it only rises."""
+
+    name = models.CharField(max_length=40)
+    model = models.CharField(max_length=200, blank=True)
+    node = models.CharField(max_length=100, blank=True)
+    label = models.CharField(max_length=40, blank=True, help_text="Outcome, kind or bucket.")
+    value = models.FloatField(default=0)
+    updated_ms = models.BigIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["name", "model", "node", "label"], name="one_row_per_series"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.model} {self.node} {self.label}: {self.value:g}"
+
+
+class GatewayProcess(models.Model):
+    """What one process of the gateway has in hand now, and the number of the last batch of records it wrote."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    instance = models.ForeignKey(
+        ProcessInstance, on_delete=models.CASCADE, null=True, db_constraint=False, related_name="+"
+    )
+    batch = models.BigIntegerField(default=0)
+    waiting = models.PositiveIntegerField(default=0)
+    in_flight = models.JSONField(default=dict, help_text="Requests by engine id.")
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.waiting} wait"

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 
-from dpl_site.lib import http
+from dpl_site.lib import http, trace
 from dpl_site.lib.refusals import Refused
 from inference.errors import (
     ConnectionLost,
@@ -28,6 +28,7 @@ from inference.exchange import Client, Exchange, Limits, Route
 from inference.llm_url import LlmUrlError
 from inference.nowhere import nowhere
 from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
+from inference.records import Note
 from inference.roster import Roster, RosterReader
 from inference.scheduling import Decision, Request, choose
 from inference.sightings import Sightings
@@ -79,7 +80,7 @@ class Proxy:
                 model=asked.model, embeds=surface.embeds, nodes=asked.nodes, avoid=frozenset(avoid)
             )
             try:
-                route = await self._route(wanted, attempt)
+                route = await self._route(wanted, attempt, client.note)
             except Refused:
                 # What an engine said is worth more than that there is no other.
                 if last is not None:
@@ -89,6 +90,7 @@ class Proxy:
                 await self._through(route, surface, asked, client, attempt, request_id)
                 return
             except InferenceError as error:
+                client.note.failed(error)
                 self._sightings.failed(route.target.engine_id, error)
                 avoid.add(route.target.engine_id)
                 last = error
@@ -99,19 +101,21 @@ class Proxy:
 
     # --- Where to -----------------------------------------------------------------------------------------
 
-    async def _route(self, wanted: Request, attempt: AsyncExitStack) -> Route:
+    async def _route(self, wanted: Request, attempt: AsyncExitStack, note: Note) -> Route:
         """An engine and a slot of it, released with `attempt`."""
         roster = await self._roster.now()
         decision = self._choose(wanted, roster)
         if not decision.candidates:
             roster = await self._roster.anew()
             decision = self._choose(wanted, roster)
+        note.decided(decision, roster.snapshots)
         if not decision.candidates:
             raise nowhere(wanted, list(roster.snapshots.values()), decision)
         held = await self._slot([one.engine_id for one in decision.candidates])
         attempt.callback(self._pool.give, held)
         candidate = next(one for one in decision.candidates if one.engine_id == held.engine_id)
         node_name = roster.snapshots[held.engine_id].node_name
+        note.chosen(candidate, node_name)
         was_on_trial = held.engine_id in roster.on_trial
         return Route(roster.targets[held.engine_id], held, candidate, node_name, was_on_trial)
 
@@ -156,6 +160,8 @@ class Proxy:
             raise ReplyTooLarge(f"The answer is larger than {error.max_bytes} bytes.") from error
         except aiohttp.ClientError as error:
             raise ConnectionLost("The connection broke in the middle of the engine's answer.") from error
+        finally:
+            client.note.used(exchange.report())
         self._succeeded(route, exchange)
 
     async def _open(
@@ -172,7 +178,11 @@ class Proxy:
                 self._session.post(
                     url,
                     data=call.body,
-                    headers=headers_for(target.api_key) | {"X-Request-ID": request_id},
+                    headers={
+                        **headers_for(target.api_key),
+                        **trace.passed_on(),
+                        "X-Request-ID": request_id,
+                    },
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
                         total=None,

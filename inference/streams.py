@@ -17,6 +17,7 @@ from inference.dialects.base import Call
 from inference.dialects.deltas import Delta, DeltaReader, Usage
 from inference.dialects.ollama_deltas import OllamaDeltas
 from inference.dialects.openai_deltas import OpenAIDeltas
+from inference.dialects.told import usage_in
 from inference.errors import InferenceError, StreamCut
 from inference.exchange import Client, Exchange, Limits, Route
 from inference.surfaces.base import Answering, Asked, Surface
@@ -59,6 +60,7 @@ class TextExchange(Exchange):
             await self._translated(response, request_id)
         elif not self.call.is_streaming:
             body = await self.meanwhile(http.read_body(response, self._limits.max_reply_bytes))
+            self._whole.usage = usage_in(body)
             await self._say_whole(response.headers.get("Content-Type", ""), body)
         elif not self._asked.wants_stream:
             await self._put_together(response)

@@ -8,11 +8,13 @@ from dpl_site.lib.rest import OptionalSlashRouter
 from inference import listings, model_views, pages, views
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
+from inference.requests_api import RequestViews
 
 router = OptionalSlashRouter()
 router.register("nodes", NodeViewSet, basename="node")
 router.register("engines", EngineViewSet, basename="engine")
 router.register("models", ModelViewSet, basename="model")
+router.register("requests", RequestViews, basename="request")
 
 urlpatterns = [
     path("", pages.fleet_page, name="fleet-page"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,8 @@ from nodes.models import NodeLock
 
 LEAD = "controller"
 PRUNE_EVERY_S = 60.0
+PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0})
+"""Tables that may grow faster than one transaction a minute shrinks them."""
 LOOK_FOR_LOCKS_S = 1.0
 EXPIRE_DEAD_EVERY_S = 2.0
 """Whoever ends a child expires it at once; this is for processes that nobody watched."""
@@ -68,7 +71,10 @@ def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
         Duty("expire locks", 1.0, expire_locks, is_needed=_has_locks),
         Duty("expire dead processes", EXPIRE_DEAD_EVERY_S, expire_dead_neighbours, is_everybodys=True),
         Duty("free dead leases", 5.0, free_dead_leases, is_needed=_has_leases),
-        *(Duty(f"prune {name}", PRUNE_EVERY_S, prune) for name, prune in PRUNERS.items()),
+        *(
+            Duty(f"prune {name}", PRUNE_OFTEN_S.get(name, PRUNE_EVERY_S), prune)
+            for name, prune in PRUNERS.items()
+        ),
     )
 
 

@@ -14,8 +14,10 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django_q.models import Task
 
+from accounts.usage import usage_prune
 from datasets.services import prune_uploads
 from datasets.waking import prune_delivered
+from inference.accounting import prune_metrics, prune_requests
 from nodes import instances, news
 from nodes.models import LockAudit
 
@@ -47,6 +49,11 @@ def prune_audit() -> int:
     return removed + _delete_some(AccessAttempt.objects.filter(attempt_time__lt=oldest))
 
 
+def prune_usage() -> int:
+    """Sums of usage of days that are longer past than DPL_KEEP_USAGE_DAYS."""
+    return usage_prune(older_than_days=settings.DPL_KEEP_USAGE_DAYS)
+
+
 def prune_sessions() -> int:
     """Logins that have expired."""
     return _delete_some(Session.objects.filter(expire_date__lt=timezone.now()))
@@ -61,6 +68,9 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "failed tasks": prune_failed_tasks,
         "audit": prune_audit,
         "sessions": prune_sessions,
+        "requests": prune_requests,
+        "usage": prune_usage,
+        "metrics": prune_metrics,
     }
 )
 

@@ -32,6 +32,7 @@ ROOMS = (
     "nodes/mirror.py",
     "inference/door.py",
     "inference/gateway.py",
+    "inference/recorder.py",
     "inference/looking.py",
     "inference/roster.py",
     "inference/live.py",

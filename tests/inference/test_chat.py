@@ -14,7 +14,7 @@ from channels.testing import WebsocketCommunicator
 from dpl_site.lib.db import call
 from inference import chat, gateway
 from inference.gateway import Gateway
-from inference.models import Slot
+from inference.models import RequestLog, Slot
 from tests.datasets.making import an_engine, an_instance
 from tests.inference.test_consumers import bearer, closed_with, message, watching
 from tests.machines import engine
@@ -63,6 +63,16 @@ async def until(connection: WebsocketCommunicator, *kinds: str) -> list[dict[str
     while found[-1]["type"] not in kinds:
         found.append(await message(connection))
     return found
+
+
+async def test_a_question_is_recorded_like_any_request(keys: dict[str, str], fast: str) -> None:
+    async with chatting(keys["otto"]) as connection:
+        await ask(connection)
+        await until(connection, "done", "error")
+    row = await call(RequestLog.objects.get)
+    assert (row.path, row.outcome, row.node_name, row.is_streaming) == ("/ws/chat/", "ok", "fast", True)
+    assert row.user_id
+    assert row.completion_tokens
 
 
 async def test_a_question_is_answered_by_a_node_in_tokens(keys: dict[str, str], fast: str) -> None:

@@ -30,7 +30,8 @@ def test_the_schema_is_valid_and_made_without_a_warning(keys: dict[str, str]) ->
     with GENERATOR_STATS.silence():
         schema = Client(headers={"Authorization": f"Bearer {keys['ada']}"}).get("/api/schema").json()
     assert (dict(GENERATOR_STATS._warn_cache), dict(GENERATOR_STATS._error_cache)) == ({}, {})
-    assert set(schema["paths"]) == {"/api/v1/keys/", "/api/v1/keys/{id}/", "/api/v1/things/"}
+    keys_and_usage = {"/api/v1/keys/", "/api/v1/keys/{id}/", "/api/v1/usage/"}
+    assert set(schema["paths"]) == {*keys_and_usage, "/api/v1/things/"}
 
 
 def test_the_page_is_for_people_and_local(people: dict[str, User], api: Api) -> None:

@@ -1,0 +1,79 @@
+"""Decides which numbers of the gateway's metrics a batch of records raises, and bounds their labels. Pure.
+
+Labels are models and nodes that there are, never a client's words: a request that no engine could take has
+neither. Beyond MOST_MODELS a model's numbers go to `other`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from inference.records import CANCELLED, RequestRecord
+
+MOST_MODELS = 100
+OTHER, NONE = "other", "none"
+REQUESTS, TOKENS = "requests", "tokens"
+FAILOVERS, CANCELS = "failovers", "cancels"
+TTFT, DURATION = "ttft_seconds", "duration_seconds"
+SUM = "sum"
+"""The label of a histogram's sum; its other labels are upper bounds of buckets."""
+BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+ENDLESS = "+Inf"
+BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), ENDLESS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Series:
+    """One number: `label` is an outcome, a kind of tokens, or a bucket."""
+
+    name: str
+    model: str
+    node: str
+    label: str = ""
+
+
+def metered(records: Iterable[RequestRecord], known_models: Collection[str]) -> Counter[Series]:
+    """By how much each number rises; `known_models` have their own label already."""
+    labels = _Labels(known_models)
+    raised: Counter[Series] = Counter()
+    for record in records:
+        model, node = labels.of(record.model_used), record.last.node_name or NONE
+        raised[Series(REQUESTS, model, node, record.outcome)] += 1
+        if record.outcome == CANCELLED:
+            raised[Series(CANCELS, model, node)] += 1
+        for attempt in record.failovers:
+            raised[Series(FAILOVERS, labels.of(attempt.model), attempt.node_name or NONE)] += 1
+        if record.last.engine_id is not None:
+            _observe(raised, record, model, node)
+    return raised
+
+
+def _observe(raised: Counter[Series], record: RequestRecord, model: str, node: str) -> None:
+    """What is only known of requests that an engine had."""
+    for kind, count in (("prompt", record.prompt_tokens), ("completion", record.completion_tokens)):
+        if count:
+            raised[Series(TOKENS, model, node, kind)] += count
+    for name, milliseconds in ((TTFT, record.ttft_ms), (DURATION, record.duration_ms)):
+        if milliseconds is not None:
+            seconds = milliseconds / 1000
+            raised[Series(name, model, node, BOUNDS[bisect_left(BUCKETS, seconds)])] += 1
+            raised[Series(name, model, node, SUM)] += seconds  # type: ignore[assignment]  # a Counter takes floats
+
+
+class _Labels:
+    """Gives models their label, as long as there is room."""
+
+    def __init__(self, known: Collection[str]) -> None:
+        self._known = set(known)
+
+    def of(self, model: str) -> str:
+        """The label of a model."""
+        if not model:
+            return NONE
+        if model not in self._known and len(self._known - {OTHER, NONE}) >= MOST_MODELS:
+            return OTHER
+        self._known.add(model)
+        return model
