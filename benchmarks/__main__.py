@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import efficiency, idle, overhead
+from benchmarks.gateway import measuring
 from benchmarks.report import Section, write
 
 MEASUREMENTS: dict[str, Callable[[], Section]] = {
     "efficiency": efficiency.measure,
     "overhead": overhead.measure,
     "idle": idle.measure,
+    "gateway": measuring.measure,
 }
 
 

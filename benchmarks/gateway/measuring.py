@@ -1,0 +1,28 @@
+"""Measures the gateway beside nginx, a bare ASGI proxy and LiteLLM, in one interleaved run on one core each.
+
+The engine is a stub that is never the bottleneck. The gateways have one worker on one core; stub and client have
+the others. Every contender has its turn in each round, so that what else the machine does touches all.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from benchmarks.gateway import table
+from benchmarks.gateway.contenders import bare, direct, dpl, nginx, stub
+from benchmarks.gateway.rounds import Plan, Results, settle
+from benchmarks.report import Section
+
+
+def measure() -> Section:
+    """All loads on all contenders that are on this machine."""
+    plan = Plan.quick() if os.environ.get("BENCH_QUICK") else Plan()
+    with ExitStack() as stack:
+        engines = stack.enter_context(stub())
+        ours, installation = stack.enter_context(dpl(engines))
+        found = [stack.enter_context(start(engines)) for start in (direct, bare, nginx)]
+        settle(ours)
+        results = Results(plan, [ours, *(one for one in found if one is not None)])
+        rows = table.rows(results, installation)
+    return Section("Gateway", table.note(results), rows)
