@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import orjson
@@ -40,16 +40,17 @@ class Load:
 
 @dataclass(slots=True)
 class Found:
-    """What came of it, within the window: seconds, counts, sorted times in ms, and the gateway's processor time."""
+    """What came of it, within the window: seconds, counts, medians and p99 in ms, the gateway's processor time."""
 
     seconds: float = 0.0
     answers: int = 0
     errors: int = 0
     chunks: int = 0
     processor_s: float = 0.0
-    latencies_ms: list[float] = field(default_factory=list)
-    first_ms: list[float] = field(default_factory=list)
-    gaps_ms: list[float] = field(default_factory=list)
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    first_p50_ms: float = 0.0
+    gap_p99_ms: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -63,6 +64,9 @@ class Run:
     def __init__(self, load: Load) -> None:
         self.load = load
         self.found = Found()
+        self.latencies_ms: list[float] = []
+        self.first_ms: list[float] = []
+        self.gaps_ms: list[float] = []
         self.is_open = False
         self.is_over = False
         self.sent = 0
@@ -154,13 +158,13 @@ class Lane(asyncio.Protocol):
         kept = held[at + len(mark) :] if at >= 0 else held
         self._tail = kept[-(max(len(mark), len(LAST)) - 1) :]
         if count and self._run.is_open:
-            found = self._run.found
-            found.chunks += count
+            run = self._run
+            run.found.chunks += count
             if self._seen_at:
-                found.gaps_ms.append((now - self._seen_at) * 1000)
+                run.gaps_ms.append((now - self._seen_at) * 1000)
             else:
-                found.first_ms.append((now - self._sent_at) * 1000)
-            found.gaps_ms.extend([0.0] * (count - 1))
+                run.first_ms.append((now - self._sent_at) * 1000)
+            run.gaps_ms.extend([0.0] * (count - 1))
         if count:
             self._seen_at = now
         if held.endswith(LAST):
@@ -170,7 +174,7 @@ class Lane(asyncio.Protocol):
         self._is_waiting = False
         if self._run.is_open:
             self._run.found.answers += 1
-            self._run.found.latencies_ms.append((now - self._sent_at) * 1000)
+            self._run.latencies_ms.append((now - self._sent_at) * 1000)
         self._ask()
 
     def abort(self) -> None:
@@ -213,7 +217,14 @@ async def drive(load: Load) -> Found:
     run.found.processor_s = _processor_s(processes) - spent
     for lane in list(run.going):
         lane.abort()
+    run.found.p50_ms, run.found.p99_ms = _quantile(run.latencies_ms, 0.5), _quantile(run.latencies_ms, 0.99)
+    run.found.first_p50_ms, run.found.gap_p99_ms = _quantile(run.first_ms, 0.5), _quantile(run.gaps_ms, 0.99)
     return run.found
+
+
+def _quantile(times: list[float], share: float) -> float:
+    """The time below which this share of them lies; 0 when there are none."""
+    return sorted(times)[min(int(len(times) * share), len(times) - 1)] if times else 0.0
 
 
 async def _open_all(loop: asyncio.AbstractEventLoop, run: Run) -> None:
@@ -231,8 +242,6 @@ def main() -> None:
     """Read the Load, print the Found."""
     load = Load(**orjson.loads(sys.argv[1]))
     found = uvloop.run(drive(load))
-    for times in (found.latencies_ms, found.first_ms, found.gaps_ms):
-        times.sort()
     sys.stdout.buffer.write(orjson.dumps(asdict(found)))
 
 

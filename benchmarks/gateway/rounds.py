@@ -38,11 +38,6 @@ def ask(contender: Contender, connections: int, seconds: float, **more: Any) -> 
     return Found(**orjson.loads(out))
 
 
-def quantile(times: Sequence[float], share: float) -> float:
-    """The value below which this share of the sorted times lies; 0 when there are none."""
-    return times[min(int(len(times) * share), len(times) - 1)] if times else 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What all rounds of one contender under one load gave."""
@@ -78,17 +73,20 @@ class Figures:
         """Of all rounds."""
         return sum(found.errors for found in self.rounds)
 
-    def latency_ms(self, share: float) -> float:
-        """A quantile of the answers' times."""
-        return self.median_of(lambda found: quantile(found.latencies_ms, share))
+    @property
+    def p50_ms(self) -> float:
+        """The median time of an answer."""
+        return self.median_of(lambda found: found.p50_ms)
 
-    def first_ms(self, share: float) -> float:
-        """A quantile of the times to the first chunk."""
-        return self.median_of(lambda found: quantile(found.first_ms, share))
+    @property
+    def p99_ms(self) -> float:
+        """What 1 % of the answers take longer than."""
+        return self.median_of(lambda found: found.p99_ms)
 
-    def gap_ms(self, share: float) -> float:
-        """A quantile of the gaps between chunks."""
-        return self.median_of(lambda found: quantile(found.gaps_ms, share))
+    @property
+    def gap_p99_ms(self) -> float:
+        """What 1 % of the gaps between chunks are longer than."""
+        return self.median_of(lambda found: found.gap_p99_ms)
 
 
 @dataclass(frozen=True, slots=True)

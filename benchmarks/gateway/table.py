@@ -66,9 +66,7 @@ def _json_rows(results: Results) -> list[Row]:
         ours, bare = found["dpl"], found["bare"]
         made += [
             *_at_least(f"{what}: requests/s ÷ its own at 16", ours.rate, own.rate, 0.8),
-            *_at_most(
-                f"{what}: p99 ÷ the bare proxy's", ours.latency_ms(0.99), bare.latency_ms(0.99), 2.5, "ms"
-            ),
+            *_at_most(f"{what}: p99 ÷ the bare proxy's", ours.p99_ms, bare.p99_ms, 2.5, "ms"),
             Row(f"{what}: errors", str(ours.errors), "0", ours.errors == 0),
         ]
     return [*made, *_dialect_rows(results)]
@@ -89,8 +87,8 @@ def _dialect_rows(results: Results) -> list[Row]:
 def _latency_rows(results: Results) -> list[Row]:
     """What a gateway adds to one request at a time, over asking the engine itself."""
     found = results.interleaved(1)
-    engine = found["direct"].latency_ms(0.5)
-    added = {name: figures.latency_ms(0.5) - engine for name, figures in found.items()}
+    engine = found["direct"].p50_ms
+    added = {name: figures.p50_ms - engine for name, figures in found.items()}
     what = "added to the median latency, 1 connection"
     made = _at_most(f"{what}: ÷ what the bare proxy adds", added["dpl"], added["bare"], 1.5, "ms")
     if "litellm" in added:
@@ -108,7 +106,7 @@ def _stream_rows(results: Results) -> list[Row]:
     made = []
     if nginx is not None:
         made += _at_least(f"{what}: chunks ÷ nginx's", ours.chunks, nginx.chunks, 0.97)
-        made += _at_most(f"{what}: gap p99 ÷ nginx's", ours.gap_ms(0.99), nginx.gap_ms(0.99), 1.3, "ms")
+        made += _at_most(f"{what}: gap p99 ÷ nginx's", ours.gap_p99_ms, nginx.gap_p99_ms, 1.3, "ms")
     made += _at_most(
         f"{what}: processor per chunk ÷ the bare proxy's",
         ours.processor_us_per_chunk,
