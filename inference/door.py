@@ -7,7 +7,9 @@ a plain ASGI application is not cancelled when that leaves; and says errors in t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Awaitable
 from urllib.parse import quote
 
@@ -31,6 +33,10 @@ BODY_S = 60.0
 """How long a client may take to send its request."""
 UNREAD_S = 60.0
 """How long a client may leave what was sent to it unread before it is dropped."""
+WATCH_AFTER_S = 0.05
+"""A client is watched from then on: a task for each answer that comes sooner would cost more than it saves."""
+LOOK_S = 5.0
+"""How often a watched client is asked whether it still reads."""
 EXIT_STACK = "dpl.exit_stack"
 
 logger = logging.getLogger(__name__)
@@ -88,7 +94,7 @@ class GatewayDoor:
         client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
         proxy = await self._gateway.proxy()
         stack, request_id = scope[EXIT_STACK], trace.request_id.get()
-        await _while_there(receive, proxy.answer(client.surface, asked, client, stack, request_id))
+        await _while_there(receive, client, proxy.answer(client.surface, asked, client, stack, request_id))
 
 
 class HttpClient:
@@ -100,6 +106,11 @@ class HttpClient:
         self.has_content = False
         self.note = Note(trace.request_id.get(), scope["path"])
         self._scope, self._send = scope, send
+        self._sending_since = float("inf")
+
+    def is_unread(self) -> bool:
+        """Whether what was sent last has waited for UNREAD_S to be read."""
+        return time.monotonic() - self._sending_since > UNREAD_S
 
     async def begin(self, content_type: str, route: Route | None) -> None:
         """The head of a stream; a second time changes nothing."""
@@ -148,6 +159,13 @@ class HttpClient:
     ) -> None:
         """An error: as the answer, or within a stream that has begun, which then ends."""
         self.note.ended(code or CODES.get(status, "error"), status)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UNREAD_S):
+                await self._fail(message, code, status, retry_after_s, more)
+
+    async def _fail(
+        self, message: str, code: str, status: int, retry_after_s: float | None, more: dict[str, str] | None
+    ) -> None:
         if self.has_begun:
             await self.keep_waiting(self.surface.late_error(message, code, status))
             return await self.end()
@@ -181,26 +199,42 @@ class HttpClient:
         await self._say({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _say(self, message: Message) -> None:
-        try:
-            async with asyncio.timeout(UNREAD_S):
-                await self._send(message)
-        except TimeoutError:
-            raise ClientGone from None
+        self._sending_since = time.monotonic()
+        await self._send(message)
+        self._sending_since = float("inf")
 
 
-async def _while_there(receive: Receive, work: Awaitable[None]) -> None:
-    """Do the work unless the client leaves; then cut it, and wait until it has let go of everything."""
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(receive))
+async def _while_there(receive: Receive, client: HttpClient, work: Awaitable[None]) -> None:
+    """Do the work unless the client leaves or reads no more; then cut it and wait until it has let go of all."""
+    loop = asyncio.get_running_loop()
+    watching: list[asyncio.Task[None]] = []
     try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise ClientGone
-    finally:
-        leaving.cancel()
-        doing.cancel()
-        await asyncio.gather(doing, leaving, return_exceptions=True)
+        async with asyncio.timeout(None) as cut:
+            begin = loop.call_later(
+                WATCH_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, client, cut)))
+            )
+            try:
+                await work
+            finally:
+                begin.cancel()
+                for task in watching:
+                    task.cancel()
+    except TimeoutError:
+        if cut.expired():
+            raise ClientGone from None
+        raise
+
+
+async def _watch(receive: Receive, client: HttpClient, cut: asyncio.Timeout) -> None:
+    """Cut the work when the client has left, or leaves unread what it is sent."""
+    while not client.is_unread():
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await _left(receive)
+                break
+        except TimeoutError:
+            continue
+    cut.reschedule(asyncio.get_running_loop().time())
 
 
 async def _left(receive: Receive) -> None:
