@@ -50,8 +50,13 @@ class Exchange:
         self._connection.transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has taken what was sent, so that a slow one costs no memory."""
-        if self._connection.writable is not None:
+        """Wait until the client has taken what was sent, so that a slow one costs no memory.
+
+        Others get their turn even when there is nothing to wait for: only then is a client's leaving seen.
+        """
+        if self._connection.writable is None:
+            await asyncio.sleep(0)
+        else:
             await self._connection.writable
 
     def reset(self) -> None:

@@ -41,6 +41,7 @@ def stats(engine: Engine) -> dict[str, object]:
         "cancelled": counts.cancelled,
         "in_flight": len(slots.busy),
         "in_flight_high_water": slots.high_water,
+        "busy_seconds": slots.busy_seconds,
         "waiting": slots.waiting,
         "tokens": counts.tokens,
         "faults": {kind: engine.faults.counts[kind] for kind in FAULTS},

@@ -14,6 +14,7 @@ HANG = "hang"
 CUT = "cut"
 NO_TERMINATOR = "no-terminator"
 SLOW_START = "slow-first-token"
+SILENT = "silent"
 
 FAULTS = {
     REFUSE: "the connection is accepted and reset at once",
@@ -23,6 +24,7 @@ FAULTS = {
     CUT: "the connection is closed in the middle of the answer",
     NO_TERMINATOR: "the answer ends cleanly, but without its last part",
     SLOW_START: "the first token takes very long",
+    SILENT: "the head of a stream comes, and nothing after it",
 }
 HEADER = "x-sim-fault"
 _MARK = re.compile(r"\[\[sim:([a-z0-9-]+)\]\]")

@@ -16,6 +16,7 @@ from agent.simulator.connection import BUFFER, LAST_CHUNK, Exchange, chunk
 from agent.simulator.engine import SHORTEST_STEP_S, WHOLE_STEP_S, Engine, Pace, Refusal
 from agent.simulator.residency import Model
 from agent.simulator.slots import QueueFullError
+from agent.wire import HEAD_END
 
 QUEUE_FULL = "server busy, please try again.  maximum pending requests exceeded"
 RUNNER_DIED = "an error was encountered while running the model: unexpected EOF"
@@ -180,6 +181,9 @@ async def _stream(
     last = max(1, len(pieces) // 2) if fault == faults.CUT else len(pieces)
     pace = Pace(engine, len(pieces), shortest_step_s=SHORTEST_STEP_S)
     sent, pending = 0, voice.opening()
+    if fault == faults.SILENT:
+        exchange.write(pending[: pending.index(HEAD_END) + len(HEAD_END)])
+        await asyncio.get_running_loop().create_future()
     while True:
         while sent < min(pace.due, last):
             pending += chunk(voice.token(pieces[sent]))

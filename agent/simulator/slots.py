@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 
@@ -21,6 +22,8 @@ class Slots:
         self.count = count
         self.busy: set[int] = set()
         self.high_water = 0
+        self._busy_seconds = 0.0
+        self._changed_at = time.monotonic()
         self._free = list(range(count - 1, -1, -1))
         self._max_waiting = max_waiting
         self._waiting: deque[asyncio.Future[int]] = deque()
@@ -29,6 +32,12 @@ class Slots:
     def waiting(self) -> int:
         """How many wait for a place."""
         return len(self._waiting)
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long places were held, all of them together: over a time, the mean number in flight."""
+        self._count_up()
+        return self._busy_seconds
 
     def take(self) -> int | None:
         """A place at once, None when one must wait for it."""
@@ -47,19 +56,28 @@ class Slots:
         except asyncio.CancelledError:
             if called.done() and not called.cancelled():
                 self.give(called.result())
-            else:
+            elif called in self._waiting:
                 self._waiting.remove(called)
             raise
 
     def give(self, place: int) -> None:
-        """Give a place back; the next who waits gets it."""
+        """Give a place back; the next who waits, and has not left at this moment, gets it."""
+        self._count_up()
         self.busy.discard(place)
-        if self._waiting:
-            self._waiting.popleft().set_result(self._hold(place))
-        else:
-            self._free.append(place)
+        while self._waiting:
+            called = self._waiting.popleft()
+            if not called.done():
+                called.set_result(self._hold(place))
+                return
+        self._free.append(place)
+
+    def _count_up(self) -> None:
+        now = time.monotonic()
+        self._busy_seconds += len(self.busy) * (now - self._changed_at)
+        self._changed_at = now
 
     def _hold(self, place: int) -> int:
+        self._count_up()
         self.busy.add(place)
         self.high_water = max(self.high_water, len(self.busy))
         return place

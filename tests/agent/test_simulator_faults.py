@@ -135,6 +135,17 @@ def test_a_slow_first_token_is_only_slow(dialect: str, path: str, stream: bool) 
         assert stats(url)["finished"] == 1
 
 
+def test_a_silent_one_sends_the_head_of_a_stream_and_nothing_else(dialect: str, path: str, url: str) -> None:
+    with dialled(url, post(path, body("one [[sim:silent]]"))) as connection:
+        head = connection.recv(65536)
+        assert (head.startswith(b"HTTP/1.1 200"), head[-4:]) == (True, b"\r\n\r\n")
+        connection.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        assert stats(url)["in_flight"] == 1
+    until(lambda: stats(url)["cancelled"] == 1)
+
+
 @pytest.mark.parametrize(("fault", "status"), [("500", 500), ("503", 503)])
 def test_other_paths_fail_by_header_too(url: str, fault: str, status: int) -> None:
     assert ask(url, "/v1/models", headers={"X-Sim-Fault": fault}).status == status

@@ -81,6 +81,7 @@ def test_more_requests_than_places_wait_in_turn() -> None:
         assert time.monotonic() - began >= 0.15
         assert [answer.status for answer in answers] == [200] * 6
         assert stats(url)["in_flight_high_water"] == 2
+        assert stats(url)["busy_seconds"] >= 6 * 0.05
         assert stats(url)["finished"] == 6
 
 

@@ -75,3 +75,16 @@ async def test_one_who_leaves_at_the_moment_of_the_call_passes_the_place_on() ->
     assert await stayer == place
     slots.give(place)
     assert slots.take() == place
+
+
+async def test_a_place_that_is_given_back_right_after_one_left_goes_to_the_next() -> None:
+    slots = Slots(1, None)
+    place = slots.take()
+    assert place is not None
+    leaver, stayer = asyncio.create_task(slots.wait()), asyncio.create_task(slots.wait())
+    await settle()
+    leaver.cancel()
+    slots.give(place)
+    assert await stayer == place
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
