@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import aiohttp
+from yarl import URL
 
 from dpl_site.lib import http, trace
 from dpl_site.lib.refusals import Refused
+from inference.dialects.base import Call
 from inference.errors import (
     ConnectionLost,
     EngineFailure,
@@ -35,7 +37,7 @@ from inference.sightings import Sightings
 from inference.slots import Held
 from inference.streams import TextExchange
 from inference.surfaces.base import Asked, Surface, VectorSurface
-from inference.upstream import headers_for, url_of
+from inference.upstream import Target, headers_for, url_of
 from inference.vectors import VectorExchange
 
 ATTEMPTS = 3
@@ -174,28 +176,28 @@ class Proxy:
         except LlmUrlError as error:
             raise Unreachable(error.message) from error
         try:
-            response = await exchange.meanwhile(
-                self._session.post(
-                    url,
-                    data=call.body,
-                    headers={
-                        **headers_for(target.api_key),
-                        **trace.passed_on(),
-                        "X-Request-ID": request_id,
-                    },
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(
-                        total=None,
-                        sock_connect=self._limits.connect_s,
-                        sock_read=self._limits.silence_s,
-                    ),
-                )
-            )
+            return await exchange.meanwhile(self._post(url, call, target, attempt, request_id))
         except aiohttp.ServerTimeoutError:
             raise
         except aiohttp.ClientError as error:
             text = http.explain(error, target.base_url)
             raise Unreachable(f"{text[:1].upper()}{text[1:]}.") from error
+
+    async def _post(
+        self, url: URL, call: Call, target: Target, attempt: AsyncExitStack, request_id: str
+    ) -> aiohttp.ClientResponse:
+        """The call itself. It sees to the end of its connection, as a client may leave at the moment of its answer."""
+        response = await self._session.post(
+            url,
+            data=call.body,
+            headers={**headers_for(target.api_key), **trace.passed_on(), "X-Request-ID": request_id},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=self._limits.connect_s,
+                sock_read=self._limits.silence_s,
+            ),
+        )
         attempt.callback(response.close)
         return response
 

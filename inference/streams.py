@@ -78,7 +78,10 @@ class TextExchange(Exchange):
                 await self._client.keep_waiting(self._surface.ping())
             return task.result()
         finally:
-            task.cancel()
+            if not task.done():
+                # Its connection is closed before its slot is given on.
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def _begin(self, route: Route | None) -> None:
         """The head of the stream, and what the surface says of the node that answers, each once."""
