@@ -30,8 +30,8 @@ def openai_models(request: HttpRequest) -> JsonResponse:
 @require("read")
 def openai_model(request: HttpRequest, name: str) -> JsonResponse:
     """`GET /v1/models/{id}`."""
-    _known(name)
-    return JsonResponse(_openai(name))
+    model = _known(name)
+    return JsonResponse(_openai(name if name in model.aliases else model.name))
 
 
 @methods("GET")
