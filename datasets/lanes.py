@@ -186,6 +186,7 @@ class Lanes:
             model=model,
             messages=prompt_messages(task.work.raw, options.system),
             sampling=options.sampling,
+            context=view.context_on(held.engine_id),
         )
         patience = options.timeout_s
         timeouts = Timeouts(self._connect_timeout_s, patience, patience, patience)

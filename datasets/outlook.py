@@ -36,6 +36,10 @@ class JobView:
         """The engine's name of the job's model; None when the engine may not take its items."""
         return next((one.model for one in self.decision.candidates if one.engine_id == engine_id), None)
 
+    def context_on(self, engine_id: int) -> int:
+        """The context that the engine has it loaded with, in tokens; 0 when that is not known."""
+        return next((one.context for one in self.decision.candidates if one.engine_id == engine_id), 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:

@@ -80,6 +80,7 @@ class EngineModel(models.Model):
     size_bytes = models.BigIntegerField(null=True)
     context_length = models.IntegerField(null=True)
     can_generate = models.BooleanField(default=True, help_text="False for models that only embed.")
+    loaded_context = models.IntegerField(null=True, help_text="The context it was loaded with, in tokens.")
 
     class Meta:
         ordering = ("name",)

@@ -15,6 +15,7 @@ from yarl import URL
 from dpl_site.lib import http, trace
 from dpl_site.lib.refusals import Refused
 from inference.dialects.base import Call
+from inference.dialects.ollama_words import wanted_context
 from inference.errors import (
     ConnectionLost,
     EngineFailure,
@@ -33,6 +34,7 @@ from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
 from inference.records import Note
 from inference.roster import Roster, RosterReader
 from inference.scheduling import Decision, Request, choose
+from inference.services import context_note
 from inference.sightings import Sightings
 from inference.slots import Held
 from inference.streams import TextExchange
@@ -79,7 +81,11 @@ class Proxy:
         while True:
             attempt = await stack.enter_async_context(AsyncExitStack())
             wanted = Request(
-                model=asked.model, embeds=surface.embeds, nodes=asked.nodes, avoid=frozenset(avoid)
+                model=asked.model,
+                embeds=surface.embeds,
+                nodes=asked.nodes,
+                avoid=frozenset(avoid),
+                prefix=asked.prefix,
             )
             try:
                 route = await self._route(wanted, attempt, client.note)
@@ -152,6 +158,7 @@ class Proxy:
         request_id: str,
     ) -> None:
         exchange = _exchange(route, surface, asked, client, self._limits)
+        self._note_context(route, asked)
         try:
             response = await self._open(exchange, attempt, request_id)
             await exchange.pass_on(response, request_id)
@@ -200,6 +207,12 @@ class Proxy:
         )
         attempt.callback(response.close)
         return response
+
+    def _note_context(self, route: Route, asked: Asked) -> None:
+        context = wanted_context(asked.body) if route.target.kind == "ollama" else 0
+        if context > route.candidate.context > 0:
+            given = {"engine_id": route.target.engine_id, "model": route.candidate.model}
+            self._sightings.chore(context_note, **given, context=context)
 
     def _succeeded(self, route: Route, exchange: Exchange) -> None:
         self._sightings.succeeded(

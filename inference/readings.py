@@ -16,7 +16,8 @@ MAX_NAME = 200
 class ModelSeen:
     """A model that an engine has. Size in bytes and context in tokens are None where it does not say.
 
-    `can_generate` is false for models that only embed.
+    `can_generate` is false for models that only embed. `loaded_context` is the context that a resident model was
+    loaded with, where that is the request's to choose (Ollama).
     """
 
     name: str
@@ -24,6 +25,7 @@ class ModelSeen:
     size_bytes: int | None = None
     context_length: int | None = None
     can_generate: bool = True
+    loaded_context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def ollama_models(tags: Any, running: Any, *, lacks_ps: bool = False) -> tuple[M
                     loaded.get(name, {}).get("context_length"), details.get("context_length")
                 ),
                 can_generate=not isinstance(capabilities, list) or "completion" in capabilities,
+                loaded_context=_first(loaded.get(name, {}).get("context_length")),
             )
         )
     return _kept(seen)

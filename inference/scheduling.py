@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DEFAULT_TOKENS = 256
 UNMEASURED_TOKENS_PER_SECOND = 20.0
 """What an engine is taken for until it has been measured: slow enough to be tried, not to be flooded."""
 LOAD_SECONDS = 20.0
 """What loading a model that is not resident is taken to cost."""
+AFFINITY_BOUND = 1.25
+"""A conversation stays with its engine while that would be done at most so much later than the best."""
+TIE_BOUND = 1.05
+"""Engines that would be done within so much of the best are taken for equally good."""
+_64_BITS = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,8 @@ class EngineSnapshot:
     `locked_by` is the standing lock on its node: empty, a person's or agent's owner name, or `job:<id>`.
     `speeds` are measured tokens per second, `seconds` measured seconds per request, both by model.
     `resident` and `on_disk` are models that generate; `embedders` those that only embed, with whether each is
-    resident. `aliases` maps names that clients may use to models.
+    resident. `aliases` maps names that clients may use to models; `contexts` gives the tokens of context that a
+    resident model was loaded with, where the engine says.
     """
 
     engine_id: int
@@ -36,6 +42,7 @@ class EngineSnapshot:
     resident: tuple[str, ...] = ()
     on_disk: tuple[str, ...] = ()
     embedders: Mapping[str, bool] = field(default_factory=dict)
+    contexts: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     slots: int = 1
     in_flight: int = 0
@@ -54,7 +61,8 @@ class EngineSnapshot:
 class Request:
     """What is asked for. `model` empty: whatever is resident. `holder` is the lock the caller may pass under.
 
-    `embeds`: vectors are asked for, which models that only embed give, and most others too.
+    `embeds`: vectors are asked for, which models that only embed give, and most others too. `prefix` is a hash
+    of the conversation's beginning, 0 for none.
     """
 
     model: str = ""
@@ -64,17 +72,41 @@ class Request:
     holder: str = ""
     needs_lock: bool = False
     avoid: frozenset[int] = frozenset()
+    prefix: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An engine that may take the request, the model it would run, and when it would be done."""
+    """An engine that may take the request, its own name of the model, and when it would be done.
 
-    engine_id: int
-    node_id: int
+    `note` says what spoke for it besides.
+    """
+
+    snapshot: EngineSnapshot
     model: str
     expected_finish_s: float
-    reasons: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def engine_id(self) -> int:
+        """The engine."""
+        return self.snapshot.engine_id
+
+    @property
+    def node_id(self) -> int:
+        """Its node."""
+        return self.snapshot.node_id
+
+    @property
+    def context(self) -> int:
+        """The tokens of context that the engine has the model loaded with; 0 when that is not known."""
+        return self.snapshot.contexts.get(self.model, 0)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it stands where it stands, in words."""
+        found = [f"done in about {self.expected_finish_s:.1f} s", *_facts(self.snapshot, self.model)]
+        return (*found, self.note) if self.note else tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +125,21 @@ class Decision:
 def choose(
     request: Request, snapshots: Sequence[EngineSnapshot], now: float, policy: str = "expected_finish"
 ) -> Decision:
-    """The decision for one request; `now` (seconds) turns the round-robin policy and nothing else.
+    """The decision for one request; `now` (seconds) turns the round-robin policy and near ties, nothing else.
 
     Policies: `expected_finish` (default), `least_load` (share of busy slots, then measured load),
     `round_robin` (the yardstick).
     """
     rejected: dict[int, str] = {}
-    accepted: list[tuple[EngineSnapshot, str]] = []
+    accepted: list[Candidate] = []
     for snapshot in snapshots:
         model = model_on(request.model, snapshot, embeds=request.embeds)
         problem = obstacle(request, snapshot, model)
         if problem:
             rejected[snapshot.engine_id] = problem
         else:
-            accepted.append((snapshot, model or ""))
-    if policy == "round_robin":
-        ordered = _in_turn(accepted, now)
-    else:
-        rank = _POLICIES[policy]
-        ordered = sorted(accepted, key=lambda pair: rank(request, pair[0], pair[1], now))
-    return Decision(tuple(_candidate(request, snapshot, model) for snapshot, model in ordered), rejected)
+            accepted.append(_candidate(request, snapshot, model or ""))
+    return Decision(tuple(POLICIES[policy](request, accepted, now)), rejected)
 
 
 def obstacle(request: Request, snapshot: EngineSnapshot, model: str | None) -> str:
@@ -167,30 +194,76 @@ def expected_finish(request: Request, snapshot: EngineSnapshot, model: str) -> f
     return own * (1 + waiting_turns) + snapshot.queued_tokens / speed + load
 
 
+def _facts(snapshot: EngineSnapshot, model: str) -> list[str]:
+    facts = [f"{snapshot.in_flight} of {snapshot.slots} slots busy"]
+    if model in snapshot.speeds:
+        facts.append(f"{snapshot.speeds[model]:.0f} tokens/s measured")
+    facts.append("model resident" if snapshot.has_loaded(model) else "model must be loaded")
+    return facts
+
+
 def _candidate(request: Request, snapshot: EngineSnapshot, model: str) -> Candidate:
     finish = expected_finish(request, snapshot, model)
-    reasons = [f"done in about {finish:.1f} s", f"{snapshot.in_flight} of {snapshot.slots} slots busy"]
-    if model in snapshot.speeds:
-        reasons.append(f"{snapshot.speeds[model]:.0f} tokens/s measured")
-    reasons.append("model resident" if snapshot.has_loaded(model) else "model must be loaded")
-    return Candidate(snapshot.engine_id, snapshot.node_id, model, finish, tuple(reasons))
+    return Candidate(snapshot, model, finish)
 
 
 _Key = tuple[float, ...]
 
 
-def _by_finish(request: Request, snapshot: EngineSnapshot, model: str, now: float) -> _Key:
-    load = snapshot.load_percent if snapshot.load_percent is not None else 50.0
-    return (expected_finish(request, snapshot, model), not snapshot.has_gpu, load, snapshot.engine_id)
+def _by_finish(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
+    """The first to be done, else the one that fits best of those that are about as good."""
+    ordered = sorted(accepted, key=_finish_key)
+    return _with_affinity(request, ordered) if request.prefix else _of_two(ordered, now)
 
 
-def _by_load(request: Request, snapshot: EngineSnapshot, model: str, now: float) -> _Key:
-    load = snapshot.load_percent if snapshot.load_percent is not None else 50.0
-    busy = snapshot.in_flight / max(snapshot.slots, 1)
-    return (busy, not snapshot.has_gpu, load, snapshot.engine_id)
+def _with_affinity(request: Request, ordered: list[Candidate]) -> list[Candidate]:
+    """The conversation stays with its engine, which remembers its beginning, while that is not much busier."""
+    near = [one for one in ordered if _is_near(one, ordered[0], AFFINITY_BOUND)]
+    if len(near) < 2:
+        return ordered
+    first = max(near, key=lambda one: _draw(request.prefix, one.engine_id))
+    kept = replace(first, note="the conversation's prefix belongs here")
+    return [kept, *(one for one in ordered if one is not first)]
 
 
-def _in_turn(accepted: Sequence[tuple[EngineSnapshot, str]], now: float) -> list[tuple[EngineSnapshot, str]]:
+def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
+    """Of those that are as good as the best, the less busy one of two that are drawn.
+
+    Processes that see the same fleet at the same moment would all choose the first; so they spread.
+    """
+    near = [one for one in ordered if _is_near(one, ordered[0], TIE_BOUND) and _is_measured(one)]
+    if len(near) < 3:
+        return ordered
+    drawn = sorted(near, key=lambda one: _draw(int(now * 1_000_000), one.engine_id))[:2]
+    first = min(drawn, key=_load_key)
+    return [first, *(one for one in ordered if one is not first)]
+
+
+def _is_near(one: Candidate, best: Candidate, bound: float) -> bool:
+    is_alike = one.snapshot.has_gpu == best.snapshot.has_gpu
+    return is_alike and one.expected_finish_s <= best.expected_finish_s * bound
+
+
+def _is_measured(one: Candidate) -> bool:
+    return one.model in one.snapshot.seconds
+
+
+def _draw(seed: int, engine_id: int) -> int:
+    """A number as if drawn for this engine, always the same for the same seed (rendezvous hashing).
+
+    The mixing is SplitMix64's (Steele, Lea, Flood 2014).
+    """
+    mixed = (seed * 0x9E3779B97F4A7C15 + engine_id * 0xD1342543DE82EF95) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
+    return mixed ^ (mixed >> 31)
+
+
+def _by_load(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
+    return sorted(accepted, key=_load_key)
+
+
+def _in_turn(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
     """Each as often as the others: who comes first is drawn by the moment, since nobody counts turns."""
     if not accepted:
         return []
@@ -198,7 +271,19 @@ def _in_turn(accepted: Sequence[tuple[EngineSnapshot, str]], now: float) -> list
     return [*accepted[start:], *accepted[:start]]
 
 
-_POLICIES: dict[str, Callable[[Request, EngineSnapshot, str, float], _Key]] = {
+def _finish_key(one: Candidate) -> _Key:
+    _, gpu, load, engine_id = _load_key(one)
+    return (one.expected_finish_s, gpu, load, engine_id)
+
+
+def _load_key(one: Candidate) -> _Key:
+    known = one.snapshot
+    load = known.load_percent if known.load_percent is not None else 50.0
+    return (known.in_flight / max(known.slots, 1), not known.has_gpu, load, one.engine_id)
+
+
+POLICIES: dict[str, Callable[[Request, list[Candidate], float], list[Candidate]]] = {
     "expected_finish": _by_finish,
     "least_load": _by_load,
+    "round_robin": _in_turn,
 }

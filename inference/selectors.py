@@ -68,6 +68,7 @@ class _Named:
 
     generating: dict[bool, list[str]] = field(default_factory=lambda: {True: [], False: []})
     embedders: dict[str, bool] = field(default_factory=dict)
+    contexts: dict[str, int] = field(default_factory=dict)
 
 
 _Speeds = dict[int, tuple[dict[str, float], dict[str, float]]]
@@ -75,10 +76,12 @@ _Speeds = dict[int, tuple[dict[str, float], dict[str, float]]]
 
 def _models() -> dict[int, _Named]:
     named: dict[int, _Named] = defaultdict(_Named)
-    rows = EngineModel.objects.order_by("engine_id", "name")
-    for engine_id, name, is_resident, can_generate in rows.values_list(
-        "engine_id", "name", "is_resident", "can_generate"
-    ):
+    rows = EngineModel.objects.order_by("engine_id", "name").values_list(
+        "engine_id", "name", "is_resident", "can_generate", "loaded_context"
+    )
+    for engine_id, name, is_resident, can_generate, context in rows:
+        if is_resident and context:
+            named[engine_id].contexts[name] = context
         if can_generate:
             named[engine_id].generating[is_resident].append(name)
         else:
@@ -140,6 +143,7 @@ def _snapshot(
         resident=tuple(named.generating[True]),
         on_disk=tuple(named.generating[False]),
         embedders=named.embedders,
+        contexts=named.contexts,
         slots=total,
         in_flight=busy,
         has_gpu=has_gpu,

@@ -29,7 +29,7 @@ from nodes.states import Seen
 LATELY = timedelta(seconds=3)
 """A generation that ended within this time proves that an engine lives, though it did not answer in time."""
 _WRITTEN = ("kind", "is_online", "reason", "since", "probed_at", "server", "slots", "chat_path_missing")
-_COLUMNS = ("is_resident", "size_bytes", "context_length", "can_generate")
+_COLUMNS = ("is_resident", "size_bytes", "context_length", "can_generate", "loaded_context")
 MAX_SLOTS = 1024
 
 
@@ -192,6 +192,7 @@ def _update(row: EngineModel, model: ModelSeen) -> bool:
         _within(model.size_bytes, 2**63),
         _within(model.context_length, 2**31),
         model.can_generate,
+        _within(model.loaded_context, 2**31),
     )
     before = tuple(getattr(row, name) for name in _COLUMNS)
     for name, value in zip(_COLUMNS, values, strict=True):
@@ -242,6 +243,16 @@ def _seen(
 def _as_seen(one: _Known, siblings: int) -> Seen:
     name = "engine" if siblings == 1 else f"engine {urlsplit(one.engine.base_url).netloc}"
     return Seen(name, one.status.is_online, one.status.reason)
+
+
+def context_note(*, engine_id: int, model: str, context: int) -> None:
+    """A request makes an engine load a model with more context: known before the next probe tells.
+
+    Else those that come meanwhile would be sent with the smaller one, and have it loaded back.
+    """
+    EngineModel.objects.filter(engine_id=engine_id, name=model, is_resident=True).update(
+        loaded_context=context
+    )
 
 
 def residency_note(*, engine_id: int, model: str, is_resident: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import TypeVar
 
 import aiohttp
@@ -49,11 +50,15 @@ class TextExchange(Exchange):
     def _call(self) -> Call:
         model, target = self.route.candidate.model, self.route.target
         if not self._is_own:
-            generation = self._surface.generation(self._asked, model)
+            generation = replace(
+                self._surface.generation(self._asked, model), context=self.route.candidate.context
+            )
             return self._dialect.generation(generation, chat_path_missing=target.chat_path_missing)
         # An engine that works on when a plain answer's client leaves is asked for a stream.
         wants_stream = self._asked.wants_stream or not self._dialect.frees_slot_on_close
-        return self._surface.own_call(self._asked, model, wants_stream=wants_stream)
+        return self._surface.own_call(
+            self._asked, model, wants_stream=wants_stream, context=self.route.candidate.context
+        )
 
     async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
         if not self._is_own:

@@ -22,7 +22,7 @@ class VectorExchange(Exchange):
         self._surface = surface
         self._request = None if self._is_own else surface.request(asked, route.candidate.model)
         if self._request is None:
-            self.call = surface.own_call(asked, route.candidate.model)
+            self.call = surface.own_call(asked, route.candidate.model, context=route.candidate.context)
         else:
             self.call = embedding_call(route.target.kind, self._request)
 

@@ -16,6 +16,7 @@ class Generation:
     `sampling` holds OpenAI's names (temperature, top_p, max_tokens, seed, stop, …); a dialect renames those
     that its engine calls otherwise and passes unknown ones on. `wants_stream` is set for engines that
     notice a client's leaving only while they stream. With a `prompt` there are no messages: it is to be gone on with.
+    `context` is what the engine has the model loaded with, in tokens, 0 when that is not known.
     """
 
     model: str
@@ -23,6 +24,7 @@ class Generation:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     wants_stream: bool = False
     prompt: str | None = None
+    context: int = 0
 
 
 @dataclass(frozen=True, slots=True)

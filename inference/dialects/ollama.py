@@ -38,6 +38,7 @@ class OllamaDialect:
         """The HTTP request for one generation. Raises RequestRefused for what Ollama cannot take."""
         body = ollama_words.parameters(request.sampling)
         body |= {"model": request.model, "stream": request.wants_stream}
+        body |= ollama_words.in_context(body, request.context)
         if request.prompt is not None:
             body["prompt"] = request.prompt
         elif chat_path_missing:

@@ -62,6 +62,25 @@ def message(written: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def in_context(body: Mapping[str, Any], context: int) -> dict[str, Any]:
+    """What to change in a body so that a model stays as it is loaded, with so much context in tokens (0: unknown).
+
+    Ollama loads a model anew for every other `num_ctx`, and for none by its default. So a request that fits
+    into what is loaded takes that; one that wants more gets it.
+    """
+    options = body.get("options") or {}
+    if not context or not isinstance(options, Mapping) or wanted_context(body) >= context:
+        return {}
+    return {"options": {**options, "num_ctx": context}}
+
+
+def wanted_context(body: Mapping[str, Any]) -> int:
+    """The context that a body asks the model to be loaded with, in tokens; 0 when it leaves that open."""
+    options = body.get("options")
+    wanted = options.get("num_ctx") if isinstance(options, Mapping) else None
+    return wanted if isinstance(wanted, int) and not isinstance(wanted, bool) and wanted > 0 else 0
+
+
 def prompt(messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The same conversation for /api/generate: `prompt`, `system` and `images`.
 

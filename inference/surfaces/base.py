@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -16,13 +17,16 @@ from inference.dialects.embedding import EmbeddingRequest, Vectors
 AUTO = frozenset({"", "auto"})
 """Names that mean: whatever is resident."""
 MAX_MODEL = 200
+MOST_OPENING = 4
+OPENING_CHARS = 2000
+"""How much of a conversation's beginning tells it from others: so many messages, so many characters of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A client's request, understood as far as everybody needs; `model` empty: whatever is resident.
 
-    `nodes`: those that may answer, empty for all.
+    `nodes`: those that may answer, empty for all. `prefix` is a hash of the conversation's beginning, 0 for none.
     """
 
     raw: bytes
@@ -30,6 +34,7 @@ class Asked:
     model: str
     wants_stream: bool
     nodes: frozenset[int] = frozenset()
+    prefix: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,8 @@ class VectorSurface(Reading, Protocol):
 
     embeds: Literal[True]
 
-    def own_call(self, asked: Asked, model: str) -> Call:
-        """The request to an engine of the same dialect that calls the model so."""
+    def own_call(self, asked: Asked, model: str, *, context: int = 0) -> Call:
+        """The request to an engine of the same dialect that calls the model so; `context` as for text."""
 
     def request(self, asked: Asked, model: str) -> EmbeddingRequest:
         """The same in DPL's own words, for an engine of another dialect. Raises RequestRefused."""
@@ -90,8 +95,11 @@ class Surface(Reading, Protocol):
     stream_type: str
     """The content type of a streamed answer."""
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
-        """The request to an engine of the same dialect that calls the model so."""
+    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
+        """The request to an engine of the same dialect that calls the model so.
+
+        `context` is what the engine has the model loaded with, in tokens, 0 when that is not known.
+        """
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """The same in DPL's own words, for an engine of another dialect. Raises RequestRefused."""
@@ -172,6 +180,29 @@ def messages_of(body: Mapping[str, Any], *, roles: frozenset[str]) -> list[dict[
             text = f"messages[{index}] has the role {message['role'][:40]!r}; use {', '.join(sorted(roles))}."
             raise Refused(text, code="bad_role", detail={"field": f"messages[{index}].role"})
     return messages
+
+
+def prefix_of(messages: Sequence[Mapping[str, Any]]) -> int:
+    """A hash of how a conversation begins, up to its first question: the same with each turn that follows."""
+    seed = 0
+    for message in messages[:MOST_OPENING]:
+        seed = zlib.crc32(_opening_of(message.get("content")), seed)
+        if message.get("role") == "user":
+            break
+    return seed
+
+
+def prefix_of_text(text: str) -> int:
+    """The same for a conversation that is one text."""
+    return zlib.crc32(text[:OPENING_CHARS].encode("utf-8", "surrogatepass"))
+
+
+def _opening_of(content: Any) -> bytes:
+    """The beginning of a message; of one in parts, the first text."""
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        content = next((text for text in texts if isinstance(text, str)), "")
+    return content[:OPENING_CHARS].encode("utf-8", "surrogatepass") if isinstance(content, str) else b""
 
 
 def with_model(asked: Asked, model: str, **changes: Any) -> bytes:

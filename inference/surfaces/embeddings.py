@@ -17,6 +17,7 @@ from inference.dialects.embedding import (
     Vectors,
     packed,
 )
+from inference.dialects.ollama_words import in_context
 from inference.errors import RequestRefused
 from inference.surfaces.base import Asked, model_of, read_body, with_model
 
@@ -35,9 +36,10 @@ class _Vectors:
     dialect = "ollama"
     path = OLLAMA_EMBED
 
-    def own_call(self, asked: Asked, model: str) -> Call:
+    def own_call(self, asked: Asked, model: str, *, context: int = 0) -> Call:
         """The request to an engine of the same dialect that calls the model so."""
-        return Call(self.path, with_model(asked, model), False)
+        changes = in_context(asked.body, context) if self.dialect == "ollama" else {}
+        return Call(self.path, with_model(asked, model, **changes), False)
 
     def late_error(self, message: str, code: str, status: int) -> bytes:
         """No answer of theirs streams."""

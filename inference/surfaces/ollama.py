@@ -13,7 +13,19 @@ from dpl_site.lib.refusals import Refused
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import CallPart, Delta, Usage, Whole
 from inference.dialects.ollama import CHAT, GENERATE
-from inference.surfaces.base import Asked, Unnamed, Writer, flag, messages_of, model_of, read_body, with_model
+from inference.dialects.ollama_words import in_context
+from inference.surfaces.base import (
+    Asked,
+    Unnamed,
+    Writer,
+    flag,
+    messages_of,
+    model_of,
+    prefix_of,
+    prefix_of_text,
+    read_body,
+    with_model,
+)
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 _TO_OPENAI = {"num_predict": "max_tokens", "repeat_penalty": "repetition_penalty"}
@@ -32,9 +44,10 @@ class _Ollama(Unnamed):
     stream_type = "application/x-ndjson"
     path = CHAT
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
+    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
         """The same request: Ollama frees its slot at once when the connection closes, streaming or not."""
-        return Call(self.path, with_model(asked, model), asked.wants_stream)
+        changes = in_context(asked.body, context)
+        return Call(self.path, with_model(asked, model, **changes), asked.wants_stream)
 
     def ends(self, tail: bytes) -> bool:
         """A last line with `done`; a request that only loads a model has one, too."""
@@ -57,7 +70,8 @@ class OllamaChat(_Ollama):
         body = read_body(raw)
         if body.get("messages") is not None:
             messages_of(body, roles=ROLES)
-        return Asked(raw, body, model_of(body), flag(body, "stream", default=True))
+        prefix = prefix_of(body.get("messages") or ())
+        return Asked(raw, body, model_of(body), flag(body, "stream", default=True), prefix=prefix)
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """Messages with pictures as parts and tool calls with JSON text."""
@@ -77,9 +91,11 @@ class OllamaGenerate(_Ollama):
     def read(self, raw: bytes) -> Asked:
         """The request; without a prompt it asks that the model be loaded."""
         body = read_body(raw)
-        if not isinstance(body.get("prompt") or "", str):
+        prompt = body.get("prompt") or ""
+        if not isinstance(prompt, str):
             raise Refused("prompt must be text.", code="bad_value", detail={"field": "prompt"})
-        return Asked(raw, body, model_of(body), flag(body, "stream", default=True))
+        prefix = prefix_of_text(prompt)
+        return Asked(raw, body, model_of(body), flag(body, "stream", default=True), prefix=prefix)
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """The prompt as the user's message, after the system's."""

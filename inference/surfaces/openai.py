@@ -13,7 +13,17 @@ from dpl_site.lib.refusals import Surface as Words
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import CallPart, Delta, Usage, Whole
 from inference.dialects.openai import CHAT
-from inference.surfaces.base import Asked, Unnamed, Writer, flag, messages_of, model_of, read_body, with_model
+from inference.surfaces.base import (
+    Asked,
+    Unnamed,
+    Writer,
+    flag,
+    messages_of,
+    model_of,
+    prefix_of,
+    read_body,
+    with_model,
+)
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _NOT_SAMPLING = frozenset({"model", "messages", "stream", "stream_options"})
@@ -34,9 +44,10 @@ class OpenAIChat(Unnamed):
         if not messages_of(body, roles=ROLES):
             message = "messages is empty. Send at least one message."
             raise Refused(message, code="bad_messages", detail={"field": "messages"})
-        return Asked(raw, body, model_of(body), flag(body, "stream", default=self.streams_unless_told))
+        wants_stream = flag(body, "stream", default=self.streams_unless_told)
+        return Asked(raw, body, model_of(body), wants_stream, prefix=prefix_of(body["messages"]))
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
+    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
         """The same request; a stream for a client that wants none carries the usage, to be put together."""
         if wants_stream and not asked.wants_stream:
             changes = {"stream": True, "stream_options": {"include_usage": True}}

@@ -30,7 +30,7 @@ class OpenAICompletions(OpenAIChat):
             raise Refused(message, code="bad_prompt", detail={"field": "prompt"})
         return Asked(raw, body, model_of(body), flag(body, "stream", default=False))
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
+    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
         """The same request; a stream for a client that wants none carries the usage, to be put together."""
         if wants_stream and not asked.wants_stream:
             changes = {"stream": True, "stream_options": {"include_usage": True}}

@@ -10,7 +10,7 @@ import orjson
 from dpl_site.lib.refusals import Refused
 from inference.dialects.base import Generation
 from inference.dialects.deltas import Delta, Usage, Whole
-from inference.surfaces.base import Answering, Asked, Writer, messages_of, model_of
+from inference.surfaces.base import Answering, Asked, Writer, messages_of, model_of, prefix_of
 from inference.surfaces.openai import ROLES, OpenAIChat, usage_of
 
 MAX_ID = 100
@@ -31,7 +31,8 @@ class PageChat(OpenAIChat):
             raise Refused("messages is empty. Send at least one message.", code="bad_messages")
         if not isinstance(said.get("options") or {}, dict):
             raise Refused("options must be an object.", code="bad_value", detail={"field": "options"})
-        return Asked(b"", said, model_of(said), wants_stream=True)
+        prefix = prefix_of(said["messages"])
+        return Asked(b"", said, model_of(said), wants_stream=True, prefix=prefix)
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """Messages and options as they are: DPL's own words are OpenAI's."""

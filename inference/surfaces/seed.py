@@ -17,7 +17,7 @@ class SeedChat(OpenAIChat):
 
     streams_unless_told = True
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool) -> Call:
+    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
         """The same request, saying that it is to be streamed: engines take silence for no."""
         if asked.wants_stream:
             return Call(CHAT, with_model(asked, model, stream=True), True)

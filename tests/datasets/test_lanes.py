@@ -18,7 +18,7 @@ from datasets.states import ItemState
 from dpl_site.lib.db import Threads
 from inference.dialects.base import Reply
 from inference.errors import EngineFailure, InferenceError
-from inference.scheduling import Candidate, Decision
+from inference.scheduling import Candidate, Decision, EngineSnapshot
 from inference.sightings import Sightings
 from inference.slots import Held
 from inference.upstream import Target, Upstream
@@ -99,7 +99,8 @@ class Tail:
 
 
 def _outlook(attempts: int) -> Outlook:
-    candidates = tuple(Candidate(engine, engine, "m", 1.0, ()) for engine in (FAST, SLOW))
+    engines = [EngineSnapshot(engine, engine, str(engine), True, resident=("m",)) for engine in (FAST, SLOW)]
+    candidates = tuple(Candidate(engine, "m", 1.0) for engine in engines)
     options = JobOptions(attempts=attempts)
     view = JobView("job", options, is_stopping=False, is_aborted=False, decision=Decision(candidates, {}))
     targets = {engine: Target(engine, engine, "openai", "http://127.0.0.1:9") for engine in (FAST, SLOW)}

@@ -131,3 +131,65 @@ def test_a_model_that_only_embeds_takes_no_chat_and_comes_first_for_vectors() ->
 def test_without_a_model_that_only_embeds_vectors_by_any_model_are_refused() -> None:
     chat = EngineSnapshot(1, 1, "a", True, resident=("m",))
     assert choose(Request(embeds=True), [chat], 0).rejected == {1: "has no model"}
+
+
+EQUAL = [replace(FAST, engine_id=number, node_id=number) for number in range(1, 6)]
+
+
+def firsts(request: Request, fleet: list[EngineSnapshot], *, draws: int = 500) -> Counter[int]:
+    """How often each engine comes first, at moments a little apart."""
+    return Counter(choose(request, fleet, 1.0 + draw / 1000).candidates[0].engine_id for draw in range(draws))
+
+
+def test_a_conversation_stays_with_its_engine() -> None:
+    for prefix in range(1, 50):
+        assert len(firsts(replace(M, prefix=prefix), EQUAL, draws=20)) == 1
+
+
+def test_conversations_spread_over_equal_engines() -> None:
+    found = Counter(
+        choose(replace(M, prefix=prefix), EQUAL, 1.0).candidates[0].engine_id for prefix in range(1, 1001)
+    )
+    assert set(found) == {1, 2, 3, 4, 5}
+    assert min(found.values()) > 140
+
+
+def test_most_stay_where_they_are_when_an_engine_goes() -> None:
+    kept = [
+        prefix
+        for prefix in range(1, 501)
+        if order(replace(M, prefix=prefix), *EQUAL)[0] == order(replace(M, prefix=prefix), *EQUAL[1:])[0]
+    ]
+    gone = [prefix for prefix in range(1, 501) if order(replace(M, prefix=prefix), *EQUAL)[0] == 1]
+    assert len(kept) + len(gone) == 500
+
+
+def test_a_conversation_leaves_an_engine_that_is_much_busier_than_the_others() -> None:
+    request = replace(M, prefix=7)
+    home = choose(request, EQUAL, 1.0).candidates[0]
+    assert "the conversation's prefix belongs here" in home.reasons
+    others = [one for one in EQUAL if one.engine_id != home.engine_id]
+    for in_flight, stays in ((1, True), (2, False)):
+        fleet = [*others, replace(home.snapshot, in_flight=in_flight)]
+        assert (choose(request, fleet, 1.0).candidates[0].engine_id == home.engine_id) is stays
+
+
+def test_affinity_never_prefers_a_slow_engine_or_one_without_a_gpu() -> None:
+    gpu = replace(FAST, has_gpu=True)
+    for prefix in range(1, 20):
+        assert order(replace(M, prefix=prefix), SLOW, FAST)[0] == 1
+        assert order(replace(M, prefix=prefix), replace(FAST, engine_id=2), gpu)[0] == 1
+
+
+def test_equal_engines_share_what_comes_at_one_moment_from_many_processes() -> None:
+    found = firsts(M, EQUAL)
+    assert len(found) >= 4, "ties spread"
+    busy = [replace(one, load_percent=90.0) for one in EQUAL[:4]]
+    idle = replace(EQUAL[4], load_percent=1.0)
+    drawn = firsts(M, [*busy, idle])
+    assert drawn[5] > 500 / 5 * 1.5, "the less busy of two is taken, so it comes more often than by chance"
+
+
+def test_all_the_candidates_are_kept_whatever_comes_first() -> None:
+    for request in (M, replace(M, prefix=3)):
+        assert sorted(order(request, *EQUAL, SLOW)) == [1, 2, 2, 3, 4, 5]
