@@ -10,12 +10,14 @@ from datasets.lanes import Lanes
 from datasets.planning import Idle, tail_reissues
 from dpl_site.lib.db import Threads
 from inference import slots
-from inference.slots import BATCH, Held
+from inference.slots import AGED, BATCH, Held
 
 STEP_S = 0.25
 """How long a suspect that finds no slot waits; also the drain's step."""
 KEEP_OFF_S = 1.0
 """After giving slots away a drain claims none for so long, so that those who wait get them."""
+AGE_S = 20.0
+"""A drain that has had no slot for so long gets one before interactive requests, for one item."""
 
 
 class SlotFiller:
@@ -33,14 +35,19 @@ class SlotFiller:
         self._lanes, self._backlog, self._threads = lanes, backlog, threads
         self._instance_id, self._clock = instance_id, clock
         self._is_waiting = False
+        self._hungry_since: float | None = None
+        self._aged_for: frozenset[int] = frozenset()
+        self._wanted: set[int] = set()
         self.gave_at = -1e9
 
     async def fill(self) -> None:
         """Start a lane for each slot that can be had and used."""
         lanes = self._lanes
         lanes.is_paused = self._backlog.has_suspects
+        self._wanted.clear()
         if lanes.is_paused:
-            return await self._run_suspect()
+            await self._run_suspect()
+            return await self._age(is_hungry=not lanes.active)
         self._reuse_freed()
         if self._clock() - self.gave_at < KEEP_OFF_S:
             return None
@@ -50,9 +57,22 @@ class SlotFiller:
                 got = await self._claim_slots(job_id, wanted, avoid)
                 short |= len(got) < wanted
                 for held in got:
-                    lanes.start(held)
+                    lanes.start(held, has_turn=bool(self._aged_for))
         await self.wait_for_slots(short)
-        return None
+        return await self._age(is_hungry=short and not lanes.active)
+
+    async def _age(self, *, is_hungry: bool) -> None:
+        """Say that this drain has waited too long, for as long as it has no slot."""
+        if not is_hungry:
+            self._hungry_since = None
+            wanted: frozenset[int] = frozenset()
+        else:
+            self._hungry_since = self._clock() if self._hungry_since is None else self._hungry_since
+            has_aged = self._clock() - self._hungry_since >= AGE_S
+            wanted = frozenset(self._wanted) if has_aged else frozenset()
+        if wanted != self._aged_for:
+            self._aged_for = wanted
+            await self._threads.call(slots.wait_aged, instance_id=self._instance_id, engine_ids=wanted)
 
     def _reuse_freed(self) -> None:
         """A lane that ran dry goes on when there is work again, unless its slot was given away."""
@@ -89,6 +109,7 @@ class SlotFiller:
             return []
         candidates = [one.engine_id for one in view.decision.candidates]
         engines = [one for one in candidates if one not in avoid and not self._lanes.sightings.rests(one)]
+        self._wanted.update(engines)
         tried = self._lanes.outlook.trials
         got = await self._claim([one for one in engines if one not in tried], wanted)
         for engine_id in engines:
@@ -105,9 +126,14 @@ class SlotFiller:
             slots.claim,
             engine_ids=engine_ids,
             instance_id=self._instance_id,
-            work_class=BATCH,
-            limit=limit,
+            work_class=AGED if self._aged_for else BATCH,
+            limit=1 if self._aged_for else limit,
         )
+
+    async def wait_no_more(self) -> None:
+        """This drain ends."""
+        await self.wait_for_slots(False)
+        await self._age(is_hungry=False)
 
     async def wait_for_slots(self, is_short: bool) -> None:
         if is_short == self._is_waiting:

@@ -66,9 +66,12 @@ class Lanes:
         self._give = dict(outlook.give_to_interactive)
         self._give_batch = outlook.give_to_batch
 
-    def start(self, held: Held) -> None:
-        """Pull items through this slot until there are none for it, or it must be given away."""
-        self._run(held, self._pull(held))
+    def start(self, held: Held, *, has_turn: bool = False) -> None:
+        """Pull items through this slot until there are none for it, or it must be given away.
+
+        `has_turn`: it was had because this drain had waited too long, so one item runs whoever waits.
+        """
+        self._run(held, self._pull(held, has_turn=has_turn))
 
     def start_one(self, held: Held, task: Task, *, is_alone: bool = False) -> None:
         """Run one given item through this slot: a suspect alone, or a second copy at the tail."""
@@ -116,10 +119,11 @@ class Lanes:
         task = asyncio.get_running_loop().create_task(lane())
         self.active[held.slot_id] = (held, task)
 
-    async def _pull(self, held: Held) -> None:
+    async def _pull(self, held: Held, *, has_turn: bool) -> None:
         while not (self.is_paused or self.sightings.rests(held.engine_id)):
-            if self._gives_way(held):
+            if not has_turn and self._gives_way(held):
                 return self.given.append(held)
+            has_turn = False
             task = self._backlog.next_for(held.engine_id, self.jobs_for(held.engine_id))
             if task is None:
                 return None

@@ -228,7 +228,7 @@ class Drain:
             for shard_id in list(self._backlog.shards):
                 await self._give_back(shard_id)
             await self._filler.release()
-            await self._filler.wait_for_slots(False)
+            await self._filler.wait_no_more()
             self._flushed_at = -1e9
             await self._flush_figures()
         writing.cancel()

@@ -18,6 +18,9 @@ from nodes.instances import owner_is_dead
 
 BATCH = "batch"
 INTERACTIVE = "interactive"
+AGED = "aged"
+"""Batch work that has had no slot for so long that interactive requests give it one. Always waits for named engines."""
+MOST_WAITED_FOR = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,15 @@ def claim(
 ) -> list[Held]:
     """Claim up to `limit` free slots of these engines, those of earlier engines first.
 
-    Batch work never claims past an interactive request that waits for the same engine, or for any.
+    Batch work never claims past an interactive request that waits for the same engine, or for any; interactive
+    requests never past aged batch work of another process that waits for the same engine. Aged work claims past all.
     """
     if not engine_ids or limit < 1:
         return []
     order = " ".join(f"WHEN {int(engine_id)} THEN {rank}" for rank, engine_id in enumerate(engine_ids))
     listed = ", ".join(str(int(engine_id)) for engine_id in engine_ids)
-    free = _free_sql("s") + (_nobody_waits_sql("s") if work_class == BATCH else "")
+    before = {BATCH: INTERACTIVE, INTERACTIVE: AGED}.get(work_class)
+    free = _free_sql("s") + (_nobody_waits_sql("s", before) if before else "")
     skip_locked = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = (
         f"UPDATE inference_slot SET holder_id = %s, token = token + 1, work_class = %s, "
@@ -63,7 +68,8 @@ def claim(
         "RETURNING id, engine_id, index, token"
     )
     with connection.cursor() as cursor:
-        cursor.execute(_quoted(sql), [uuid_param(instance_id), work_class])
+        kept_as = BATCH if work_class == AGED else work_class
+        cursor.execute(_quoted(sql), [uuid_param(instance_id), kept_as])
         rows = cursor.fetchall()
     rank = {engine_id: place for place, engine_id in enumerate(engine_ids)}
     return sorted((Held(*row) for row in rows), key=lambda held: (rank[held.engine_id], held.index))
@@ -103,9 +109,22 @@ def wait(*, instance_id: uuid.UUID, work_class: str, engine_id: int | None = Non
             )
 
 
+def wait_aged(*, instance_id: uuid.UUID, engine_ids: Iterable[int]) -> None:
+    """Batch work of this process has waited too long for one of these engines (MOST_WAITED_FOR at most)."""
+    wanted = sorted(engine_ids)[:MOST_WAITED_FOR]
+    with transaction.atomic():
+        stop_waiting(instance_id=instance_id, work_class=AGED)
+        SlotWaiter.objects.bulk_create(
+            [
+                SlotWaiter(owner_id=instance_id, work_class=AGED, engine_id=engine_id, since_ms=NowMs())
+                for engine_id in wanted
+            ]
+        )
+
+
 def others_wait(*, instance_id: uuid.UUID) -> bool:
-    """Whether another living process waits with an interactive request."""
-    waiting = SlotWaiter.objects.filter(work_class=INTERACTIVE).exclude(owner_id=instance_id)
+    """Whether another living process waits with an interactive request, or with aged batch work."""
+    waiting = SlotWaiter.objects.filter(work_class__in=(INTERACTIVE, AGED)).exclude(owner_id=instance_id)
     return waiting.exclude(owner_is_dead("owner")).exists()
 
 
@@ -145,10 +164,10 @@ def _free_sql(alias: str) -> str:
     )
 
 
-def _nobody_waits_sql(alias: str) -> str:
+def _nobody_waits_sql(alias: str, work_class: str) -> str:
     return (
         " AND NOT EXISTS (SELECT 1 FROM inference_slotwaiter w JOIN nodes_processinstance p "
-        f"ON p.id = w.owner_id AND p.expires_ms > {now_sql()} WHERE w.work_class = '{INTERACTIVE}' "
+        f"ON p.id = w.owner_id AND p.expires_ms > {now_sql()} WHERE w.work_class = '{work_class}' "
         f"AND (w.engine_id IS NULL OR w.engine_id = {alias}.engine_id))"
     )
 

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from datasets import filling
 from datasets.export import export_page
 from datasets.models import Item, Job, Shard
 from datasets.reconcile import counters_that_disagree, reconcile
 from datasets.runner import Drain
 from datasets.services import job_stop
 from datasets.states import ItemState, JobState
-from inference.models import EngineSpeed, EngineStatus, Slot
+from inference.models import EngineSpeed, EngineStatus, Slot, SlotWaiter
+from inference.slots import INTERACTIVE, wait
 from nodes.instances import Heartbeat
 from tests.datasets.making import a_job, an_engine
 from tests.engines.simulated import SimulatedEngine
@@ -231,3 +233,20 @@ def test_an_engine_on_trial_gets_one_item_until_it_has_answered() -> None:
     runs = sorted((item.finished_ms or 0, item.duration_ms or 0) for item in Item.objects.all())
     first_end, _ = runs[0]
     assert all(end - took >= first_end for end, took in runs[1:])
+
+
+def test_batch_work_goes_on_although_interactive_requests_wait_all_the_time(
+    fast: SimulatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "AGE_S", 0.1)
+    an_engine("fast", fast.url, slots=4)
+    web = Heartbeat(kind="web").start()
+    wait(instance_id=web.id, work_class=INTERACTIVE)
+    job = a_job(3)
+    try:
+        drain()
+    finally:
+        web.stop()
+    job.refresh_from_db()
+    assert job.state == JobState.COMPLETED
+    assert not SlotWaiter.objects.exclude(work_class=INTERACTIVE).exists()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from inference import slots
-from inference.models import EngineStatus, Slot
-from inference.slots import BATCH, INTERACTIVE
+from inference.models import EngineStatus, Slot, SlotWaiter
+from inference.slots import AGED, BATCH, INTERACTIVE
 from nodes.instances import expire
 from tests.datasets.making import an_engine, an_instance
 
@@ -92,3 +92,27 @@ def test_one_request_at_a_time_tries_an_open_breaker() -> None:
     assert not slots.take_trial(engine_id=engine.id, pause_ms=2_000)
     slots.close_breaker(engine_id=engine.id)
     assert EngineStatus.objects.get(engine=engine).breaker_open_ms is None
+
+
+def test_batch_work_that_waited_too_long_goes_before_interactive_requests_on_its_engines() -> None:
+    fast, other = an_engine("fast", slots=1), an_engine("other", slots=1)
+    web, drain = an_instance("web"), an_instance()
+    slots.wait(instance_id=web.id, work_class=INTERACTIVE)
+    slots.wait_aged(instance_id=drain.id, engine_ids=[fast.id])
+    assert slots.others_wait(instance_id=web.id)
+    got = slots.claim(engine_ids=[fast.id, other.id], instance_id=web.id, work_class=INTERACTIVE, limit=2)
+    assert [one.engine_id for one in got] == [other.id], "it waits for the other engine only"
+    [held] = slots.claim(engine_ids=[fast.id], instance_id=drain.id, work_class=AGED)
+    assert Slot.objects.get(id=held.slot_id).work_class == BATCH
+    slots.release(held=[held])
+    slots.wait_aged(instance_id=drain.id, engine_ids=[])
+    assert not SlotWaiter.objects.filter(work_class=AGED).exists()
+    assert slots.claim(engine_ids=[fast.id], instance_id=web.id, work_class=INTERACTIVE)
+
+
+def test_aged_work_of_the_dead_holds_nobody_back() -> None:
+    engine = an_engine("fast", slots=1)
+    drain = an_instance()
+    slots.wait_aged(instance_id=drain.id, engine_ids=[engine.id])
+    expire(instance_id=drain.id)
+    assert slots.claim(engine_ids=[engine.id], instance_id=an_instance("web").id, work_class=INTERACTIVE)
