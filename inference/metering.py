@@ -22,7 +22,7 @@ SUM = "sum"
 """The label of a histogram's sum; its other labels are upper bounds of buckets."""
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 ENDLESS = "+Inf"
-BOUNDS = (*(f"{bound:g}" for bound in BUCKETS), ENDLESS)
+BOUNDS = (*map(str, BUCKETS), ENDLESS)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -151,3 +151,15 @@ def test_the_engine_gets_the_request_id_and_the_clients_trace(client: httpx.Clie
     first, second = ({name.lower(): value for name, value in one.headers.items()} for one in machine.asked)
     assert (first["x-request-id"], first["traceparent"], first["tracestate"]) == ("r-7", parent, "vendor=1")
     assert "traceparent" not in second
+
+
+def test_metrics_tell_of_what_runs_and_of_what_ran(client: httpx.Client, site: str) -> None:
+    with engine(models=("m",), tokens_per_second=20, words=1000) as url:
+        an_engine("fast", url, slots=1)
+        with client.stream("POST", OLLAMA_CHAT, json=body(stream=True)) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            until(lambda: 'dpl_gateway_in_flight{node="fast"} 1.0' in client.get("/metrics").text)
+        told = 'dpl_gateway_cancels_total{model="m",node="fast"} 1.0'
+        until(lambda: told in client.get("/metrics").text)
+        until(lambda: 'dpl_gateway_in_flight{node="fast"} 0.0' in client.get("/metrics").text)

@@ -21,7 +21,7 @@ def test_tokens_and_times_are_counted() -> None:
     assert raised[Series("ttft_seconds", "m", "fast", "0.1")] == 1
     assert raised[Series("ttft_seconds", "m", "fast", "+Inf")] == 1
     assert raised[Series("ttft_seconds", "m", "fast", "sum")] == 400.08
-    assert raised[Series("duration_seconds", "m", "fast", "1")] == 1  # a bound is part of its bucket
+    assert raised[Series("duration_seconds", "m", "fast", "1.0")] == 1  # a bound is part of its bucket
 
 
 def test_failovers_count_where_they_failed_and_cancels_where_they_ran() -> None:
