@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable
+from functools import lru_cache
 from urllib.parse import quote
 
 import orjson
@@ -38,6 +39,7 @@ WATCH_AFTER_S = 0.05
 LOOK_S = 5.0
 """How often a watched client is asked whether it still reads."""
 EXIT_STACK = "dpl.exit_stack"
+_SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 logger = logging.getLogger(__name__)
 
@@ -185,18 +187,17 @@ class HttpClient:
     async def _start(
         self, status: int, content_type: str, route: Route | None, more: dict[str, str] | None = None
     ) -> None:
-        headers = {
-            "content-type": content_type,
-            "x-request-id": trace.request_id.get(),
-            "cache-control": "no-store",
-            "x-content-type-options": "nosniff",
-            **_allowed_origin(self._scope),
-            **(more or {}),
-        }
+        headers = [
+            *_SAFE,
+            (b"content-type", _latin(content_type)),
+            (b"x-request-id", trace.request_id.get().encode()),
+            *_allowed_origin(self._scope),
+        ]
+        if more:
+            headers += [(name.encode(), _latin(value)) for name, value in more.items()]
         if route is not None:
-            headers |= {"x-dpl-node": str(route.target.node_id), "x-dpl-node-name": quote(route.node_name)}
-        raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-        await self._say({"type": "http.response.start", "status": status, "headers": raw})
+            headers += _node_headers(route.target.node_id, route.node_name)
+        await self._say({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _say(self, message: Message) -> None:
         self._sending_since = time.monotonic()
@@ -286,8 +287,17 @@ async def _admitted(scope: Scope) -> Principal:
     return principal
 
 
-def _allowed_origin(scope: Scope) -> dict[str, str]:
+def _allowed_origin(scope: Scope) -> list[tuple[bytes, bytes]]:
     origin = header(scope, b"origin")
     if origin and {origin, "*"} & set(settings.DPL_CORS_ORIGINS):
-        return {"access-control-allow-origin": origin, "vary": "origin"}
-    return {}
+        return [(b"access-control-allow-origin", _latin(origin)), (b"vary", b"origin")]
+    return []
+
+
+@lru_cache(maxsize=1024)
+def _node_headers(node_id: int, name: str) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"x-dpl-node", str(node_id).encode()), (b"x-dpl-node-name", quote(name).encode()))
+
+
+def _latin(text: str) -> bytes:
+    return text.encode("latin-1", "replace")

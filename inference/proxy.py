@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import aiohttp
 from yarl import URL
@@ -66,6 +66,9 @@ class Proxy:
     ) -> None:
         self._roster, self._pool, self._session = roster, pool, session
         self._sightings, self._limits, self._policy = sightings, limits, policy
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s
+        )
 
     async def answer(
         self,
@@ -79,7 +82,7 @@ class Proxy:
         avoid: set[int] = set()
         last: InferenceError | None = None
         while True:
-            attempt = await stack.enter_async_context(AsyncExitStack())
+            attempt = stack.enter_context(ExitStack())
             wanted = Request(
                 model=asked.model,
                 embeds=surface.embeds,
@@ -105,11 +108,11 @@ class Proxy:
                 if client.has_content or not _is_for_another(error) or len(avoid) >= ATTEMPTS:
                     raise
             finally:
-                await attempt.aclose()
+                attempt.close()
 
     # --- Where to -----------------------------------------------------------------------------------------
 
-    async def _route(self, wanted: Request, attempt: AsyncExitStack, note: Note) -> Route:
+    async def _route(self, wanted: Request, attempt: ExitStack, note: Note) -> Route:
         """An engine and a slot of it, released with `attempt`."""
         roster = await self._roster.now()
         decision = self._choose(wanted, roster)
@@ -154,7 +157,7 @@ class Proxy:
         surface: Surface | VectorSurface,
         asked: Asked,
         client: Client,
-        attempt: AsyncExitStack,
+        attempt: ExitStack,
         request_id: str,
     ) -> None:
         exchange = _exchange(route, surface, asked, client, self._limits)
@@ -173,9 +176,7 @@ class Proxy:
             client.note.used(exchange.report())
         self._succeeded(route, exchange)
 
-    async def _open(
-        self, exchange: Exchange, attempt: AsyncExitStack, request_id: str
-    ) -> aiohttp.ClientResponse:
+    async def _open(self, exchange: Exchange, attempt: ExitStack, request_id: str) -> aiohttp.ClientResponse:
         """Send the call; the head of the answer. The connection is closed with `attempt` unless read to its end."""
         target, call = exchange.route.target, exchange.call
         try:
@@ -191,7 +192,7 @@ class Proxy:
             raise Unreachable(f"{text[:1].upper()}{text[1:]}.") from error
 
     async def _post(
-        self, url: URL, call: Call, target: Target, attempt: AsyncExitStack, request_id: str
+        self, url: URL, call: Call, target: Target, attempt: ExitStack, request_id: str
     ) -> aiohttp.ClientResponse:
         """The call itself. It sees to the end of its connection, as a client may leave at the moment of its answer."""
         response = await self._session.post(
@@ -199,11 +200,7 @@ class Proxy:
             data=call.body,
             headers={**headers_for(target.api_key), **trace.passed_on(), "X-Request-ID": request_id},
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=self._limits.connect_s,
-                sock_read=self._limits.silence_s,
-            ),
+            timeout=self._timeout,
         )
         attempt.callback(response.close)
         return response

@@ -29,13 +29,22 @@ class Roster:
     snapshots: Mapping[int, EngineSnapshot] = field(default_factory=dict)
     targets: Mapping[int, Target] = field(default_factory=dict)
     on_trial: frozenset[int] = frozenset()
+    _counted: dict[tuple[int, int], EngineSnapshot] = field(default_factory=dict, compare=False, repr=False)
+    """Snapshots with requests counted in, by engine and requests: the same ones come again and again."""
 
     def seen_with(self, busy: Mapping[int, int]) -> list[EngineSnapshot]:
         """The snapshots with this process's own requests, by engine, counted in."""
         return [
-            replace(one, in_flight=one.in_flight + busy[one.engine_id]) if busy.get(one.engine_id) else one
+            self._count_in(one, busy[one.engine_id]) if busy.get(one.engine_id) else one
             for one in self.snapshots.values()
         ]
+
+    def _count_in(self, snapshot: EngineSnapshot, requests: int) -> EngineSnapshot:
+        key = (snapshot.engine_id, requests)
+        made = self._counted.get(key)
+        if made is None:
+            made = self._counted[key] = replace(snapshot, in_flight=snapshot.in_flight + requests)
+        return made
 
 
 class RosterReader:

@@ -27,6 +27,7 @@ from nodes.models import ProcessInstance
 
 BEAT_S = 2.0
 TTL_MS = 8_000
+PARENT_EVERY_S = 0.1
 LATE_S = 5.0
 """A process whose heartbeat is this late dispatches nothing new; at TTL_MS it closes its upstreams."""
 
@@ -130,6 +131,7 @@ class Heartbeat:
         self.instance = retrying(lambda: register(kind=kind, group_pid=group_pid))
         self._last = time.monotonic()
         self._refused = False
+        self._has_no_parent, self._ask_parent_at = False, 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"heartbeat-{kind}", daemon=True)
 
@@ -146,7 +148,11 @@ class Heartbeat:
     @property
     def is_lost(self) -> bool:
         """What this process owns is no longer its own: close everything."""
-        return self._refused or time.monotonic() - self._last > TTL_MS / 1000 or parent_is_lost()
+        now = time.monotonic()
+        # Asked before each dispatch, and the answer takes three calls of the system.
+        if now >= self._ask_parent_at:
+            self._has_no_parent, self._ask_parent_at = parent_is_lost(), now + PARENT_EVERY_S
+        return self._refused or now - self._last > TTL_MS / 1000 or self._has_no_parent
 
     def start(self) -> Heartbeat:
         """Begin to beat; gives itself, for `with closing(…)` style use."""

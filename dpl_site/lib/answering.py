@@ -27,7 +27,10 @@ A connection that is closed while the client still sends is reset, and the answe
 
 def header(scope: Scope, name: bytes) -> str:
     """A request's header, empty when it has none."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return ""
 
 
 class Answer:

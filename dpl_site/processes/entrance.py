@@ -63,6 +63,27 @@ class Together:
             await part.end()
 
 
+class Releases(AsyncExitStack):
+    """A request's exit stack, which knows whether closing it may have to wait for something."""
+
+    may_wait = False
+
+    def push_async_callback(self, callback: Any, /, *args: Any, **kwds: Any) -> Any:
+        """AsyncExitStack's."""
+        self.may_wait = True
+        return super().push_async_callback(callback, *args, **kwds)
+
+    def push_async_exit(self, exit: Any) -> Any:
+        """AsyncExitStack's."""
+        self.may_wait = True
+        return super().push_async_exit(exit)
+
+    async def enter_async_context(self, cm: Any) -> Any:
+        """AsyncExitStack's."""
+        self.may_wait = True
+        return await super().enter_async_context(cm)
+
+
 class Site:
     """Gives each request its exit stack and hands it to the first door that owns it, else to Django or the sockets.
 
@@ -83,16 +104,20 @@ class Site:
             await self._live(receive, send)
             return
         self._beside.begin()
-        scope[EXIT_STACK] = stack = AsyncExitStack()
+        scope[EXIT_STACK] = stack = Releases()
         try:
             await self._application_for(scope)(scope, receive, send)
         finally:
-            await _finished(stack.aclose())
+            # What waits for nothing cannot be cut halfway, and needs no task of its own.
+            await (_finished(stack.aclose()) if stack.may_wait else stack.aclose())
 
     def _application_for(self, scope: Scope) -> Application:
         if scope["type"] == "websocket":
             return self._sockets
-        return next((door for door in self._doors if door.owns(scope)), self._pages)
+        for door in self._doors:
+            if door.owns(scope):
+                return door
+        return self._pages
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
