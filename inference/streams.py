@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 PING_S = 10.0
 TAIL_BYTES = 2048
 """A stream's last bytes, by which its end is known."""
+_USAGE = {"ollama": b'"eval_count"', "openai": b'"usage"'}
+"""What the piece that tells a stream's tokens has in it."""
 _READERS: dict[str, type[OllamaDeltas] | type[OpenAIDeltas]] = {
     "ollama": OllamaDeltas,
     "openai": OpenAIDeltas,
@@ -76,17 +78,15 @@ class TextExchange(Exchange):
         """Wait for the engine; a client that waits for a stream gets a sign of life every PING_S."""
         if not self._asked.wants_stream:
             return await work
-        task = asyncio.ensure_future(work)
+        signs = _SignsOfLife(self._ping)
         try:
-            while not (await asyncio.wait({task}, timeout=PING_S))[0]:
-                await self._begin(None)
-                await self._client.keep_waiting(self._surface.ping())
-            return task.result()
+            return await work
         finally:
-            if not task.done():
-                # Its connection is closed before its slot is given on.
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            await signs.stop()
+
+    async def _ping(self) -> None:
+        await self._begin(None)
+        await self._client.keep_waiting(self._surface.ping())
 
     async def _begin(self, route: Route | None) -> None:
         """The head of the stream, and what the surface says of the node that answers, each once."""
@@ -156,9 +156,34 @@ class TextExchange(Exchange):
             yield delta
 
     def _note_usage(self, tail: bytes) -> None:
-        """Tokens as the stream's last pieces tell them, where they do."""
+        """Tokens as the last piece that tells of them does, where one does."""
+        told = tail.rfind(_USAGE[self._dialect.kind])
+        if told < 0:
+            return
         reader = _READERS[self._dialect.kind](TAIL_BYTES)
-        start = tail.find(b"\n") + 1
         with contextlib.suppress(InferenceError):
-            for delta in reader.feed(tail[start:] + b"\n\n"):
+            for delta in reader.feed(tail[tail.rfind(b"\n", 0, told) + 1 :] + b"\n\n"):
                 self._whole.usage = delta.usage or self._whole.usage
+
+
+class _SignsOfLife:
+    """Pings every PING_S until it is stopped. A ping that is on its way is never cut: half a head would be none."""
+
+    def __init__(self, ping: Callable[[], Awaitable[None]]) -> None:
+        self._ping, self._loop = ping, asyncio.get_running_loop()
+        self._sending: asyncio.Task[None] | None = None
+        self._next = self._loop.call_later(PING_S, self._begin)
+
+    async def stop(self) -> None:
+        """No more pings. Raises what the last one did."""
+        self._next.cancel()
+        if self._sending is not None:
+            await self._sending
+            self._next.cancel()
+
+    def _begin(self) -> None:
+        self._sending = self._loop.create_task(self._send())
+
+    async def _send(self) -> None:
+        await self._ping()
+        self._next = self._loop.call_later(PING_S, self._begin)

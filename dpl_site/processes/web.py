@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import ipaddress
 import logging
 import signal
@@ -19,6 +20,8 @@ from dpl_site.processes.refusal import CannotStart
 
 BACKLOG = 2048
 STOP_WITHIN_S = 5
+GARBAGE = (10_000, 10, 10)
+"""New objects before the youngest are looked through, and so on: a request makes hundreds that need no looking."""
 LARGEST_SOCKET_MESSAGE = 1024 * 1024
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,13 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve. What the site is made of stays for good, so the collector of garbage passes it over."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
 
     def stop(self) -> None:
         """Begin to stop; from any thread."""
