@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from accounts.authentication import Principal
@@ -93,6 +93,45 @@ class RequestRecord:
 
 
 @dataclass(slots=True)
+class _Try:
+    """One try under way."""
+
+    decision: Decision
+    snapshots: Mapping[int, EngineSnapshot]
+    candidate: Candidate | None = None
+    node_name: str = ""
+    error: str = ""
+    message: str = ""
+
+    def told(self) -> Attempt:
+        """What is kept of it."""
+        names, chosen, best = self.snapshots, self.candidate, self.candidate or self.decision.best
+        return Attempt(
+            node_id=chosen.node_id if chosen else None,
+            node_name=self.node_name,
+            engine_id=chosen.engine_id if chosen else None,
+            model=best.model if best else "",
+            reasons=chosen.reasons if chosen else (),
+            others=tuple(
+                [
+                    (names[one.engine_id].node_name, round(one.expected_finish_s, 3))
+                    for one in self.decision.candidates[:MOST_TOLD]
+                    if one.engine_id in names and names[one.engine_id].node_name != self.node_name
+                ]
+            ),
+            rejected=tuple(
+                [
+                    (names[engine_id].node_name, why)
+                    for engine_id, why in islice(self.decision.rejected.items(), MOST_TOLD)
+                    if engine_id in names
+                ]
+            ),
+            error=self.error,
+            message=self.message,
+        )
+
+
+@dataclass(slots=True)
 class Note:
     """One request that is under way; whoever works on it writes here what it sees."""
 
@@ -114,7 +153,7 @@ class Note:
     _ttft_ms: int | None = None
     _prompt_tokens: int | None = None
     _completion_tokens: int | None = None
-    _attempts: list[Attempt] = field(default_factory=list)
+    _tries: list[_Try] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._began = self.clock()
@@ -122,35 +161,17 @@ class Note:
     def decided(self, decision: Decision, snapshots: Mapping[int, EngineSnapshot]) -> None:
         """A try begins: the engines were ranked, and a slot of one of them is waited for."""
         self._decided = self.clock()
-        best = decision.best
-        attempt = Attempt(
-            model=best.model if best else "",
-            others=_others(decision, snapshots),
-            rejected=tuple(
-                (snapshots[engine_id].node_name, why)
-                for engine_id, why in islice(decision.rejected.items(), MOST_TOLD)
-                if engine_id in snapshots
-            ),
-        )
-        self._attempts.append(attempt)
+        self._tries.append(_Try(decision, snapshots))
 
     def chosen(self, candidate: Candidate, node_name: str) -> None:
         """A slot was had: the try goes there."""
         self._chosen = self.clock()
         self._waited += self._chosen - self._decided
-        self._attempts[-1] = replace(
-            self._attempts[-1],
-            node_id=candidate.node_id,
-            node_name=node_name,
-            engine_id=candidate.engine_id,
-            model=candidate.model,
-            reasons=candidate.reasons,
-            others=tuple(one for one in self._attempts[-1].others if one[0] != node_name),
-        )
+        self._tries[-1].candidate, self._tries[-1].node_name = candidate, node_name
 
     def failed(self, error: InferenceError) -> None:
         """The try ended in an error."""
-        self._attempts[-1] = replace(self._attempts[-1], error=error.code, message=error.message[:MOST_TEXT])
+        self._tries[-1].error, self._tries[-1].message = error.code, error.message[:MOST_TEXT]
 
     def used(self, reply: Reply) -> None:
         """What the engine of the last try told, whether it came to its end or not."""
@@ -170,7 +191,7 @@ class Note:
     def record(self) -> RequestRecord:
         """What is kept of it, now that it is over."""
         now = self.clock()
-        waits_still = bool(self._attempts) and self._attempts[-1].engine_id is None
+        waits_still = bool(self._tries) and self._tries[-1].candidate is None
         waited = self._waited + (now - self._decided if waits_still else 0.0)
         # An event of OpenAI's streams is two lines, a piece of Ollama's one.
         pieces = self.lines // 2 if self.path.endswith("/completions") else self.lines
@@ -192,13 +213,5 @@ class Note:
             prompt_tokens=self._prompt_tokens,
             completion_tokens=pieces if is_estimated else self._completion_tokens,
             is_estimated=is_estimated,
-            attempts=tuple(self._attempts),
+            attempts=tuple([one.told() for one in self._tries]),
         )
-
-
-def _others(decision: Decision, snapshots: Mapping[int, EngineSnapshot]) -> tuple[tuple[str, float], ...]:
-    return tuple(
-        (snapshots[one.engine_id].node_name, round(one.expected_finish_s, 3))
-        for one in decision.candidates[:MOST_TOLD]
-        if one.engine_id in snapshots
-    )
