@@ -7,39 +7,30 @@ a plain ASGI application is not cancelled when that leaves; and says errors in t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
 from collections.abc import Awaitable
-from functools import lru_cache
-from urllib.parse import quote
 
-import orjson
 from django.conf import settings
 
 from accounts import keys
 from accounts.authentication import Principal, authenticate_async
 from accounts.http import NO_KEY, WRONG_KEY, lacks
 from dpl_site.lib import trace
-from dpl_site.lib.answering import Message, Receive, Scope, Send, header
-from dpl_site.lib.refusals import CODES, Refused, error_body, surface_of
-from inference.errors import InferenceError, RequestRefused
-from inference.exchange import Route
+from dpl_site.lib.answering import Receive, Scope, Send, header
+from dpl_site.lib.refusals import Refused
+from inference.errors import InferenceError
 from inference.gateway import Gateway
-from inference.records import CANCELLED, CLIENT_LEFT, Note
+from inference.http_client import HttpClient
+from inference.records import CANCELLED, CLIENT_LEFT
 from inference.surfaces import SURFACES
-from inference.surfaces.base import Surface, VectorSurface
 
 BODY_S = 60.0
 """How long a client may take to send its request."""
-UNREAD_S = 60.0
-"""How long a client may leave what was sent to it unread before it is dropped."""
 WATCH_AFTER_S = 0.05
 """A client is watched from then on: a task for each answer that comes sooner would cost more than it saves."""
 LOOK_S = 5.0
 """How often a watched client is asked whether it still reads."""
 EXIT_STACK = "dpl.exit_stack"
-_SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 logger = logging.getLogger(__name__)
 
@@ -97,112 +88,6 @@ class GatewayDoor:
         proxy = await self._gateway.proxy()
         stack, request_id = scope[EXIT_STACK], trace.request_id.get()
         await _while_there(receive, client, proxy.answer(client.surface, asked, client, stack, request_id))
-
-
-class HttpClient:
-    """The client of one request over HTTP."""
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.surface: Surface | VectorSurface = SURFACES[scope["path"]]
-        self.has_begun = False
-        self.has_content = False
-        self.note = Note(trace.request_id.get(), scope["path"])
-        self._scope, self._send = scope, send
-        self._sending_since = float("inf")
-
-    def is_unread(self) -> bool:
-        """Whether what was sent last has waited for UNREAD_S to be read."""
-        return time.monotonic() - self._sending_since > UNREAD_S
-
-    async def begin(self, content_type: str, route: Route | None) -> None:
-        """The head of a stream; a second time changes nothing."""
-        if not self.has_begun:
-            self.has_begun = True
-            await self._start(200, content_type, route)
-
-    async def write(self, data: bytes) -> None:
-        """A part of the answer."""
-        self.has_content = True
-        self.note.wrote(data)
-        await self._say({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def keep_waiting(self, data: bytes) -> None:
-        """What is no part of the answer."""
-        await self._say({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        """The answer is whole."""
-        await self._say({"type": "http.response.body", "body": b""})
-
-    async def whole(self, status: int, content_type: str, body: bytes, route: Route | None) -> None:
-        """An answer that is no stream."""
-        self.has_begun = self.has_content = True
-        if status >= 400:
-            self.note.ended(RequestRefused.code, status)
-        await self._start(status, content_type, route, {"content-length": str(len(body))})
-        await self._say({"type": "http.response.body", "body": body})
-
-    async def refuse(self, refused: Refused) -> None:
-        """A no, in the client's dialect."""
-        more = {"allow": "POST"} if refused.status == 405 else {}
-        if refused.status == 401:
-            more["www-authenticate"] = "Bearer"
-        retry = 2.0 if refused.status in (429, 503) else None
-        await self.fail(refused.message, refused.code, refused.status, retry_after_s=retry, more=more)
-
-    async def fail(
-        self,
-        message: str,
-        code: str,
-        status: int,
-        *,
-        retry_after_s: float | None = None,
-        more: dict[str, str] | None = None,
-    ) -> None:
-        """An error: as the answer, or within a stream that has begun, which then ends."""
-        self.note.ended(code or CODES.get(status, "error"), status)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(UNREAD_S):
-                await self._fail(message, code, status, retry_after_s, more)
-
-    async def _fail(
-        self, message: str, code: str, status: int, retry_after_s: float | None, more: dict[str, str] | None
-    ) -> None:
-        if self.has_begun:
-            await self.keep_waiting(self.surface.late_error(message, code, status))
-            return await self.end()
-        headers = dict(more or {})
-        if retry_after_s is not None or status in (429, 503):
-            headers["retry-after"] = str(max(1, round(retry_after_s or 1)))
-        body = orjson.dumps(error_body(surface_of(self._scope["path"]), message, code, status))
-        self.has_begun = True
-        await self._start(
-            status,
-            "application/json",
-            None,
-            headers | {"content-length": str(len(body)), "connection": "close"},
-        )
-        return await self._say({"type": "http.response.body", "body": body})
-
-    async def _start(
-        self, status: int, content_type: str, route: Route | None, more: dict[str, str] | None = None
-    ) -> None:
-        headers = [
-            *_SAFE,
-            (b"content-type", _latin(content_type)),
-            (b"x-request-id", trace.request_id.get().encode()),
-            *_allowed_origin(self._scope),
-        ]
-        if more:
-            headers += [(name.encode(), _latin(value)) for name, value in more.items()]
-        if route is not None:
-            headers += _node_headers(route.target.node_id, route.node_name)
-        await self._say({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def _say(self, message: Message) -> None:
-        self._sending_since = time.monotonic()
-        await self._send(message)
-        self._sending_since = float("inf")
 
 
 async def _while_there(receive: Receive, client: HttpClient, work: Awaitable[None]) -> None:
@@ -285,19 +170,3 @@ async def _admitted(scope: Scope) -> Principal:
     if not principal.may("chat"):
         raise lacks(principal, "chat")
     return principal
-
-
-def _allowed_origin(scope: Scope) -> list[tuple[bytes, bytes]]:
-    origin = header(scope, b"origin")
-    if origin and {origin, "*"} & set(settings.DPL_CORS_ORIGINS):
-        return [(b"access-control-allow-origin", _latin(origin)), (b"vary", b"origin")]
-    return []
-
-
-@lru_cache(maxsize=1024)
-def _node_headers(node_id: int, name: str) -> tuple[tuple[bytes, bytes], ...]:
-    return ((b"x-dpl-node", str(node_id).encode()), (b"x-dpl-node-name", quote(name).encode()))
-
-
-def _latin(text: str) -> bytes:
-    return text.encode("latin-1", "replace")

@@ -81,6 +81,9 @@ class TextExchange(Exchange):
         signs = _SignsOfLife(self._ping)
         try:
             return await work
+        except asyncio.CancelledError:
+            signs.cut()
+            raise
         finally:
             await signs.stop()
 
@@ -167,12 +170,20 @@ class TextExchange(Exchange):
 
 
 class _SignsOfLife:
-    """Pings every PING_S until it is stopped. A ping that is on its way is never cut: half a head would be none."""
+    """Pings every PING_S until it is stopped. A ping on its way is waited for then: half a head would be none.
+
+    Where nobody reads any more it is cut, since it might wait for ever.
+    """
 
     def __init__(self, ping: Callable[[], Awaitable[None]]) -> None:
         self._ping, self._loop = ping, asyncio.get_running_loop()
         self._sending: asyncio.Task[None] | None = None
         self._next = self._loop.call_later(PING_S, self._begin)
+
+    def cut(self) -> None:
+        """The client has gone, or reads no more."""
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def stop(self) -> None:
         """No more pings. Raises what the last one did."""

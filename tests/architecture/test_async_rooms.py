@@ -24,6 +24,7 @@ ROOMS = (
     "inference/exchange.py",
     "inference/vectors.py",
     "inference/chat.py",
+    "inference/http_client.py",
     "inference/loading.py",
     "inference/model_views.py",
     "*/pool.py",

@@ -21,7 +21,7 @@ from dpl_site.processes.presence import WebPresence
 from inference import streams
 from inference.door import GatewayDoor
 from inference.gateway import Gateway
-from inference.models import Slot
+from inference.models import EngineSpeed, Slot
 from tests.datasets.making import an_engine
 from tests.machines import Said, dead_url, engine, serving
 
@@ -188,8 +188,11 @@ def test_when_another_node_takes_over_it_is_named_again(
         serving(lambda asked: Said({"error": "ill"}, status=500, after_s=0.5)) as ill,
         engine(models=("m",), dialect="openai", echo=True) as sound,
     ):
-        an_engine("ill", ill.url, kind="openai")
-        an_engine("sound", sound, kind="openai")
+        for name, url, seconds in (("ill", ill.url, 0.1), ("sound", sound, 9.0)):
+            made = an_engine(name, url, kind="openai")
+            EngineSpeed.objects.create(
+                engine=made, model="m", tokens_per_second=9, seconds_per_request=seconds
+            )
         text = client.post("/api/chat/completions", json=asked).text
     nodes = [json.loads(line[6:])["name"] for line in text.splitlines() if '"reasons"' in line]
     assert nodes == ["ill", "sound"]
