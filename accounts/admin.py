@@ -14,8 +14,9 @@ from django.http import HttpRequest
 
 from accounts import roles
 from accounts.authentication import role_of_user
+from accounts.limits import LIMITS
 from accounts.models import ApiKey, User
-from accounts.services import is_last_admin, key_create, key_revoke, role_set
+from accounts.services import is_last_admin, key_create, key_limit, key_revoke, role_set
 from dpl_site.lib.refusals import Refused
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class NewKeyForm(KeyModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ("user", "name", "scopes", "expires_at")
+        fields = ("user", "name", "scopes", "expires_at", *LIMITS)
 
     made: tuple[ApiKey, str]
 
@@ -106,7 +107,26 @@ class NewKeyForm(KeyModelForm):
                     name=data["name"],
                     scopes=data["scopes"] or None,
                     expires_at=data["expires_at"],
+                    limits={name: data[name] for name in LIMITS},
                 )
+            except Refused as refused:
+                raise forms.ValidationError(refused.message) from refused
+        return data
+
+
+class KeyLimitsForm(KeyModelForm):
+    """The limits of a key that there is."""
+
+    class Meta:
+        model = ApiKey
+        fields = LIMITS
+
+    def clean(self) -> dict[str, Any]:
+        """Sets them, so that a refusal stands beside the form."""
+        data = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                key_limit(key=self.instance, limits={name: data[name] for name in LIMITS})
             except Refused as refused:
                 raise forms.ValidationError(refused.message) from refused
         return data
@@ -114,7 +134,7 @@ class NewKeyForm(KeyModelForm):
 
 @admin.register(ApiKey)
 class KeyAdmin(KeyModelAdmin):
-    """Keys: made (and then shown once) and revoked, never changed or deleted."""
+    """Keys: made (and then shown once), limited and revoked; nothing else of them changes, none is deleted."""
 
     form = NewKeyForm
     list_display = (
@@ -126,20 +146,33 @@ class KeyAdmin(KeyModelAdmin):
         "last_used_at",
         "expires_at",
         "revoked_at",
+        *LIMITS,
     )
     list_filter = ("user",)
     search_fields = ("name", "prefix", "user__username")
     actions = ("revoke",)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        """Show the key that the form made."""
+        """Show the key that the form made; of one that there was, the form has set the limits."""
+        if change:
+            return
         key, plain = form.made
         obj.pk = key.pk
         messages.warning(request, f"The key is {plain}. Keep it now; it is never shown again.")
 
-    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """A key is never changed."""
-        return False
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> type[KeyModelForm]:
+        """A new key, or the limits of one that there is."""
+        return super().get_form(request, obj, change, **kwargs | ({"form": KeyLimitsForm} if change else {}))
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """Of a key that there is, what it is called and its limits."""
+        return ("user", "name", "prefix", "scopes", "expires_at", *LIMITS) if obj else NewKeyForm.Meta.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """Only limits change."""
+        return ("user", "name", "prefix", "scopes", "expires_at") if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A key is revoked instead, so that its traces keep their name."""

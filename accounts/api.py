@@ -14,14 +14,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.limits import LIMITS, MOST
 from accounts.models import ApiKey, User
 from accounts.rest import principal_of
 from accounts.roles import SCOPES
 from accounts.selectors import keys_of
-from accounts.services import key_create, key_revoke
+from accounts.services import key_create, key_limit, key_revoke
 
 # Registers how the schema describes keys.
 import_module("accounts.schema")
+
+
+def _limit() -> serializers.IntegerField:
+    return serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MOST)
 
 
 class KeySerializer(serializers.ModelSerializer[ApiKey]):
@@ -35,6 +40,7 @@ class KeySerializer(serializers.ModelSerializer[ApiKey]):
         fields: tuple[str, ...] = (
             *("id", "user", "name", "prefix", "scopes"),
             *("created_at", "expires_at", "revoked_at", "last_used_at"),
+            *LIMITS,
         )
         read_only_fields = fields
 
@@ -46,6 +52,19 @@ class NewKeySerializer(serializers.Serializer[ApiKey]):
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=SCOPES), required=False)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     user = serializers.CharField(required=False, help_text="Whose key; another's needs the admin scope.")
+    requests_per_minute = _limit()
+    requests_per_day = _limit()
+    tokens_per_minute = _limit()
+    tokens_per_day = _limit()
+
+
+class KeyLimitsSerializer(serializers.Serializer[ApiKey]):
+    """The limits that are to change; null is no limit."""
+
+    requests_per_minute = _limit()
+    requests_per_day = _limit()
+    tokens_per_minute = _limit()
+    tokens_per_day = _limit()
 
 
 class MadeKeySerializer(KeySerializer):
@@ -58,10 +77,11 @@ class MadeKeySerializer(KeySerializer):
 
 
 class KeyViews(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[ApiKey]):
-    """Keys: list, show, make, revoke. Another person's key is 404 without the admin scope."""
+    """Keys: list, show, make, limit, revoke. Another person's key is 404 without the admin scope."""
 
-    # Whoever may read may see and make keys; a key never makes one that may more than itself.
-    scopes: ClassVar = {"*": "read"}
+    # Whoever may read may see and make keys; a key never makes one that may more than itself. Limits are
+    # for admins to change.
+    scopes: ClassVar = {"PATCH": "admin", "*": "read"}
     queryset = ApiKey.objects.none()
     serializer_class = KeySerializer
     lookup_value_regex = "[0-9]{1,18}"
@@ -91,8 +111,18 @@ class KeyViews(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
             scopes=asked.validated_data.get("scopes"),
             expires_at=asked.validated_data.get("expires_at"),
             by=principal,
+            limits={name: asked.validated_data[name] for name in LIMITS if name in asked.validated_data},
         )
         return Response(KeySerializer(key).data | {"key": plain}, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=KeyLimitsSerializer, responses=KeySerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change the limits of a key; nothing else of it changes."""
+        asked = KeyLimitsSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        key = self.get_object()
+        key_limit(key=key, limits=asked.validated_data)
+        return Response(KeySerializer(key).data)
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:

@@ -20,12 +20,15 @@ from django.http import HttpRequest
 
 from accounts import keys, roles
 from accounts.last_used import last_used
+from accounts.limits import LIMITS, KeyLimits
 from accounts.models import ApiKey, User
 from accounts.recent import Recent
 from dpl_site.lib.clock import utc_now
-from dpl_site.lib.db import call
+from dpl_site.lib.db import Threads, call
 
 REMEMBERED_S = 5.0
+LOOKERS = 2
+"""Threads that look keys up: a flood of unknown keys waits for these, and nobody else's work waits behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Principal:
     role: str
     scopes: frozenset[str]
     key_id: int | None = None
+    limits: KeyLimits | None = None
 
     def may(self, scope: str) -> bool:
         """Whether this principal has a scope."""
@@ -71,7 +75,7 @@ async def authenticate_async(authorization: str | None) -> Principal | None:
     # Looked at once: between two looks what is remembered may end, and the database be asked in the event loop.
     principal = _accepted.get(digest)
     if principal is None:
-        return await call(authenticate, authorization)
+        return await _lookers().call(authenticate, authorization)
     if principal.key_id is not None:
         last_used.note(principal.key_id)
     return principal
@@ -106,6 +110,16 @@ async def authenticate_scope(scope: Mapping[str, Any]) -> Principal | None:
     return await call(_principal_of_session, session_key) if session_key else None
 
 
+_threads: Threads | None = None
+
+
+def _lookers() -> Threads:
+    global _threads
+    if _threads is None:
+        _threads = Threads(LOOKERS, "keys")
+    return _threads
+
+
 def forget_key(digest: str) -> None:
     """Let this process ask the database about a key at its next use."""
     _accepted.forget(digest)
@@ -135,9 +149,13 @@ def _look_up(digest: str) -> Principal | None:
         return None
     role = role_of_user(key.user)
     scopes = roles.scopes_of(role) & frozenset(key.scopes)
-    principal = Principal(key.user.pk, key.user.username, role, scopes, key.pk)
+    principal = Principal(key.user.pk, key.user.username, role, scopes, key.pk, _limits_of(key))
     _accepted.put(digest, principal, at_most_s=left_s)
     return principal
+
+
+def _limits_of(key: ApiKey) -> KeyLimits | None:
+    return KeyLimits(*(getattr(key, name) for name in LIMITS)) or None
 
 
 def _session_key(cookies: str) -> str | None:

@@ -22,6 +22,10 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    requests_per_day = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    tokens_per_minute = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    tokens_per_day = models.PositiveBigIntegerField(null=True, blank=True, help_text="Empty: no limit.")
 
     class Meta:
         ordering = ("-created_at",)
@@ -69,3 +73,21 @@ class UsageDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.user_id}/{self.key_id} {self.model}"
+
+
+class KeyUse(models.Model):
+    """What a key with limits used in one window, by all processes; `seconds` is the window's length."""
+
+    key_id = models.BigIntegerField()
+    seconds = models.PositiveIntegerField()
+    start = models.BigIntegerField(help_text="Epoch seconds.")
+    requests = models.BigIntegerField(default=0)
+    tokens = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["key_id", "seconds", "start"], name="one_row_per_window"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.seconds} s from {self.start}: {self.requests}"

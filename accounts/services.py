@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
@@ -12,6 +13,7 @@ from django.db.models import Q
 
 from accounts import keys, roles
 from accounts.authentication import Principal, forget_all, forget_key, role_of_user
+from accounts.limits import LIMITS, MOST, MOST_REQUESTS
 from accounts.models import ApiKey, User
 from dpl_site.lib.clock import utc_now
 from dpl_site.lib.refusals import Refused
@@ -27,16 +29,20 @@ def key_create(
     scopes: Iterable[str] | None = None,
     expires_at: datetime | None = None,
     by: Principal | None = None,
+    limits: Mapping[str, int | None] = MappingProxyType({}),
 ) -> tuple[ApiKey, str]:
     """A new key of a person and its plain text, which is kept nowhere.
 
     `scopes` are by default all that his role allows, less what `by` lacks: a key makes no key that may more
-    or lives longer than itself. Raises Refused, which names the field and the scope.
+    or lives longer than itself. `limits` are by the names in `LIMITS`. Raises Refused, which names the field and
+    the scope.
     """
     name = name.strip()
     if not 1 <= len(name) <= 100:
         raise _wrong("name", "Give the key a name of 1 to 100 characters.")
     allowed = roles.scopes_of(role_of_user(user))
+    if by is not None and by.limits:
+        raise _wrong("name", "A key with limits makes no keys: they would have limits of their own.")
     if by is not None and by.key_id is not None:
         allowed &= by.scopes
         expires_at = _bounded(expires_at, by.key_id)
@@ -47,9 +53,27 @@ def key_create(
         raise _wrong("user", f"{user.username} has {MOST_KEYS} keys. Revoke some first.")
     new = keys.new_key()
     row = ApiKey.objects.create(
-        user=user, name=name, prefix=new.prefix, digest=new.digest, scopes=wanted, expires_at=expires_at
+        user=user,
+        name=name,
+        prefix=new.prefix,
+        digest=new.digest,
+        scopes=wanted,
+        expires_at=expires_at,
+        **_checked(limits),
     )
     return row, new.plain
+
+
+def key_limit(*, key: ApiKey, limits: Mapping[str, int | None]) -> None:
+    """Set a key's limits, None for no limit; those that are not named stay. Raises Refused.
+
+    At once in this process, within seconds in the others.
+    """
+    checked = _checked(limits)
+    if checked:
+        ApiKey.objects.filter(pk=key.pk).update(**checked)
+        key.refresh_from_db(fields=list(checked))
+        forget_key(key.digest)
 
 
 def key_revoke(*, key: ApiKey) -> None:
@@ -145,6 +169,16 @@ def _wanted(scopes: Iterable[str] | None, allowed: frozenset[str], user: User) -
     if not chosen:
         raise _wrong("scopes", f"Choose at least one scope of {', '.join(roles.in_order(allowed))}.")
     return roles.in_order(chosen)
+
+
+def _checked(limits: Mapping[str, int | None]) -> dict[str, int | None]:
+    for name, limit in limits.items():
+        most = MOST if name.startswith("tokens") else MOST_REQUESTS
+        if name not in LIMITS:
+            raise _wrong(name, f"There is no limit {name!r}. The limits are {', '.join(LIMITS)}.")
+        if limit is not None and not 1 <= limit <= most:
+            raise _wrong(name, f"{name} must be 1 to {most}, or nothing for no limit.")
+    return dict(limits)
 
 
 def _bounded(expires_at: datetime | None, key_id: int) -> datetime | None:

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max
 
+from accounts.limits import RATE_LIMITED
 from accounts.models import UsageDay
 from accounts.usage import Used, UsedBy, usage_add
 from dpl_site.lib import trace
@@ -24,7 +25,7 @@ from dpl_site.lib.db import now_sql
 from inference.metering import Series, metered
 from inference.models import GatewayCounter, GatewayProcess, RequestLog
 from inference.recorder import Batch
-from inference.records import CANCELLED, RATE_LIMITED, Attempt, RequestRecord
+from inference.records import CANCELLED, Attempt, RequestRecord
 from nodes.instances import owner_is_dead
 
 MOST_PRUNED = 5_000

@@ -91,7 +91,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is
             raise Refused("A question with this id is being answered.", code="id_in_use")
         if len(self._answering) >= MOST_AT_ONCE:
             raise Refused(f"{MOST_AT_ONCE} questions are being answered. Stop one first.", code="too_many")
-        self._begin(said, identity, await self._may_still(), gateway.installed())
+        principal, to = await self._may_still(), gateway.installed()
+        await to.admit(principal)
+        self._begin(said, identity, principal, to)
 
     async def _may_still(self) -> Principal:
         """Who asks: keys and roles may have changed since the page connected. Raises Refused."""

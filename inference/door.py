@@ -10,22 +10,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 
-from django.conf import settings
-
 from accounts import keys
 from accounts.authentication import Principal, authenticate_async
 from accounts.http import NO_KEY, WRONG_KEY, lacks
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
+from inference.arrival import ClientGone, read_body
 from inference.errors import InferenceError
 from inference.gateway import Gateway
 from inference.http_client import HttpClient
 from inference.records import CANCELLED, CLIENT_LEFT
 from inference.surfaces import SURFACES
 
-BODY_S = 60.0
-"""How long a client may take to send its request."""
 WATCH_AFTER_S = 0.05
 """A client is watched from then on: a task for each answer that comes sooner would cost more than it saves."""
 LOOK_S = 5.0
@@ -33,10 +30,6 @@ LOOK_S = 5.0
 EXIT_STACK = "dpl.exit_stack"
 
 logger = logging.getLogger(__name__)
-
-
-class ClientGone(Exception):
-    """The client left before its answer was whole."""
 
 
 class GatewayDoor:
@@ -82,8 +75,10 @@ class GatewayDoor:
     async def _answer(self, scope: Scope, receive: Receive, client: HttpClient) -> None:
         if scope["method"] != "POST":
             raise Refused(f"{scope['method']} is not possible here. Use POST.", status=405)
-        client.note.principal = await _admitted(scope)
-        asked = client.surface.read(await _body(scope, receive))
+        client.note.principal = principal = await _admitted(scope)
+        if principal.limits:
+            client.told = await self._gateway.admit(principal)
+        asked = client.surface.read(await read_body(scope, receive))
         client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
         proxy = await self._gateway.proxy()
         stack, request_id = scope[EXIT_STACK], trace.request_id.get()
@@ -127,36 +122,6 @@ async def _left(receive: Receive) -> None:
     """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         continue
-
-
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The request's body. Raises Refused (408, 413) and ClientGone."""
-    most = settings.DPL_MAX_REQUEST_MB * 1024 * 1024
-    announced = header(scope, b"content-length")
-    if announced.isdigit() and int(announced) > most:
-        raise _too_large()
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > most:
-                    raise _too_large()
-                if not message.get("more_body"):
-                    return b"".join(pieces)
-    except TimeoutError:
-        text = f"The request was not whole after {BODY_S:g} s. Send it faster."
-        raise Refused(text, code="too_slow", status=408) from None
-
-
-def _too_large() -> Refused:
-    text = f"The request is larger than {settings.DPL_MAX_REQUEST_MB} MiB (DPL_MAX_REQUEST_MB)."
-    return Refused(text, code="too_large", status=413)
 
 
 async def _admitted(scope: Scope) -> Principal:

@@ -12,12 +12,14 @@ from collections.abc import Callable
 
 from django.conf import settings
 
+from accounts.authentication import Principal
 from dpl_site.lib import http
 from dpl_site.lib.db import Threads
 from dpl_site.lib.refusals import Refused
 from inference import speeds
 from inference.accounting import write_batch
 from inference.exchange import Limits
+from inference.limiting import KeyLimiter
 from inference.loading import Loader
 from inference.pool import SlotPool
 from inference.proxy import Proxy
@@ -48,8 +50,8 @@ class Gateway:
     """Gives each event loop its parts, and ends them.
 
     Guarantee: `end` gives back every slot, closes every connection and writes what was recorded. It writes
-    measured speeds, and through its Recorder what became of requests; on kill -9 what was measured and recorded
-    since the last writing is lost.
+    measured speeds, through its Recorder what became of requests, and through its KeyLimiter what keys used; on
+    kill -9 what came since the last writing is lost.
     """
 
     def __init__(self, instance_id: Callable[[], uuid.UUID | None]) -> None:
@@ -70,7 +72,13 @@ class Gateway:
 
     def record(self, note: Note) -> None:
         """A request of the running loop is over."""
-        self._now().recorder.add(note.record())
+        parts, record = self._now(), note.record()
+        parts.recorder.add(record)
+        parts.limiter.spend(record.key_id, record.tokens)
+
+    async def admit(self, principal: Principal) -> dict[str, str]:
+        """Hold a key to its limits; the headers that tell what is left. Raises OverLimit."""
+        return await self._now().limiter.admit(principal)
 
     async def end(self) -> None:
         """Stop; a later request begins anew."""
@@ -108,7 +116,10 @@ class _Parts:
         self.recorder = Recorder(
             threads=self._records, write=write_batch, load=self._load, instance_id=instance_id
         )
+        self._limits = Threads(1, "limits")
+        self.limiter = KeyLimiter(self._limits)
         self._tasks = (
+            loop.create_task(self.limiter.run(), name="limits"),
             loop.create_task(self.recorder.run(), name="records"),
             loop.create_task(self._flush(), name="speeds"),
         )
@@ -121,9 +132,10 @@ class _Parts:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._pool.close()
         await self.recorder.close()
+        await self.limiter.close()
         await self._session.close()
-        self._threads.close()
-        self._records.close()
+        for threads in (self._threads, self._records, self._limits):
+            threads.close()
 
     def _load(self) -> Load:
         """What this process has in hand."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
 import orjson
 from django.conf import settings
 
+from accounts.limits import OverLimit
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Message, Scope, Send, header
 from dpl_site.lib.refusals import CODES, Refused, error_body, surface_of
@@ -33,6 +35,8 @@ class HttpClient:
         self.has_begun = False
         self.has_content = False
         self.note = Note(trace.request_id.get(), scope["path"])
+        self.told: Mapping[str, str] = {}
+        """What every answer tells in its headers: how much of the key's limits is left."""
         self._scope, self._send = scope, send
         self._sending_since = float("inf")
 
@@ -74,6 +78,8 @@ class HttpClient:
         if refused.status == 401:
             more["www-authenticate"] = "Bearer"
         retry = 2.0 if refused.status in (429, 503) else None
+        if isinstance(refused, OverLimit):
+            self.told, retry = refused.headers, refused.retry_after_s
         await self.fail(refused.message, refused.code, refused.status, retry_after_s=retry, more=more)
 
     async def fail(
@@ -119,8 +125,10 @@ class HttpClient:
             (b"x-request-id", trace.request_id.get().encode()),
             *_allowed_origin(self._scope),
         ]
-        if more:
-            headers += [(name.encode(), _latin(value)) for name, value in more.items()]
+        if more or self.told:
+            headers += [
+                (name.encode(), _latin(value)) for name, value in {**self.told, **(more or {})}.items()
+            ]
         if route is not None:
             headers += _node_headers(route.target.node_id, route.node_name)
         await self._say({"type": "http.response.start", "status": status, "headers": headers})

@@ -17,7 +17,6 @@ from inference.scheduling import Candidate, Decision, EngineSnapshot
 
 OK = "ok"
 CANCELLED = "cancelled"
-RATE_LIMITED = "rate_limited"
 CLIENT_LEFT = 499
 MOST_TOLD = 8
 """How many of the engines that were not chosen are told of, each way; a decision over 1,000 stays short."""
@@ -79,6 +78,11 @@ class RequestRecord:
     def model_used(self) -> str:
         """The model that answered, or would have."""
         return self.last.model
+
+    @property
+    def tokens(self) -> int:
+        """Read and written, as far as they are known."""
+        return (self.prompt_tokens or 0) + (self.completion_tokens or 0)
 
     @property
     def is_failed(self) -> bool:

@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 from django_q.models import Task
 
+from accounts.quotas import quotas_prune
 from accounts.usage import usage_prune
 from datasets.services import prune_uploads
 from datasets.waking import prune_delivered
@@ -70,6 +71,7 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "sessions": prune_sessions,
         "requests": prune_requests,
         "usage": prune_usage,
+        "limits": quotas_prune,
         "metrics": prune_metrics,
     }
 )

@@ -94,9 +94,30 @@ def test_a_key_beyond_the_role_is_refused_beside_the_form(ada: Client, people: d
     assert not ApiKey.objects.exists()
 
 
+def test_a_key_is_given_limits_and_freed_of_them(ada: Client, people: dict[str, User]) -> None:
+    form = {"user": str(people["otto"].pk), "name": "ci", "scopes": ["chat"], "requests_per_day": "7"}
+    ada.post("/admin/accounts/apikey/add/", form)
+    made = ApiKey.objects.get()
+    assert made.requests_per_day == 7
+    path = f"/admin/accounts/apikey/{made.pk}/change/"
+    assert ada.post(path, {"tokens_per_minute": "500"}).status_code == 302
+    key = ApiKey.objects.get()
+    assert (key.requests_per_day, key.tokens_per_minute) == (None, 500)
+    assert "must be 1 to" in ada.post(path, {"requests_per_minute": "0"}).content.decode()
+
+
 def test_keys_are_revoked_and_neither_changed_nor_deleted(ada: Client, people: dict[str, User]) -> None:
     key, plain = key_create(user=people["otto"], name="ci")
-    assert ada.post(f"/admin/accounts/apikey/{key.pk}/change/", {"name": "x"}).status_code == 403
+    before = ApiKey.objects.values().get()
+    forged = {
+        "name": "x",
+        "scopes": ["admin"],
+        "user": str(people["ada"].pk),
+        "prefix": "x",
+        "expires_at_0": "x",
+    }
+    assert ada.post(f"/admin/accounts/apikey/{key.pk}/change/", forged).status_code == 302
+    assert ApiKey.objects.values().get() == before
     assert ada.post(f"/admin/accounts/apikey/{key.pk}/delete/", {"post": "yes"}).status_code == 403
     assert key.digest not in ada.get(f"/admin/accounts/apikey/{key.pk}/change/").content.decode()
     ada.post("/admin/accounts/apikey/", {"action": "revoke", "_selected_action": [key.pk]})

@@ -34,6 +34,7 @@ def test_a_person_sees_his_own_keys_and_never_their_digest(api: Api) -> None:
     assert set(key) == {
         *("id", "user", "name", "prefix", "scopes"),
         *("created_at", "expires_at", "revoked_at", "last_used_at"),
+        *("requests_per_minute", "requests_per_day", "tokens_per_minute", "tokens_per_day"),
     }
     assert key["created_at"].endswith("Z")
     assert ApiKey.objects.get(pk=key["id"]).digest not in response.content.decode()
@@ -153,6 +154,28 @@ def test_without_a_key_it_is_401_and_with_a_wrong_method_405(api: Api) -> None:
     assert response.json()["error"]["code"] == "unauthenticated"
     response = api("vera").put("/api/v1/keys/", {}, content_type=JSON)
     assert (response.status_code, response.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+def test_an_admin_sets_limits_and_nobody_else_does(api: Api, people: dict[str, User]) -> None:
+    made = make(api("otto"), name="ci", requests_per_minute=9).json()
+    assert (made["requests_per_minute"], made["tokens_per_day"]) == (9, None)
+    path, wanted = f"/api/v1/keys/{made['id']}/", {"requests_per_minute": None, "tokens_per_day": 1000}
+    assert api("otto").patch(path, wanted, content_type=JSON).status_code == 403
+    changed = api("ada").patch(path, wanted, content_type=JSON).json()
+    assert (changed["requests_per_minute"], changed["tokens_per_day"]) == (None, 1000)
+    assert api("ada").patch(path, {"name": "x"}, content_type=JSON).json()["name"] == "ci"
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "many", 10**13])
+def test_a_limit_that_is_none_is_refused_by_its_name(api: Api, wrong: object) -> None:
+    response = make(api("ada"), name="x", requests_per_day=wrong)
+    assert (response.status_code, list(response.json()["error"]["detail"])) == (400, ["requests_per_day"])
+
+
+def test_a_key_with_limits_makes_no_keys(api: Api) -> None:
+    made = make(api("otto"), name="ci", requests_per_day=3).json()
+    limited = Client(headers={"Authorization": f"Bearer {made['key']}"})
+    assert make(limited, name="more").status_code == 400
 
 
 def test_a_session_makes_keys_with_its_token_only(people: dict[str, User]) -> None:

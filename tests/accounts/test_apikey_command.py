@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.authentication import authenticate
+from accounts.limits import KeyLimits
 from accounts.models import User
 from accounts.services import key_create
 
@@ -62,3 +63,20 @@ def test_revoke_asks_when_it_is_not_clear_which(people: dict[str, User]) -> None
         apikey("revoke", "dpl_")
     with pytest.raises(CommandError, match="There is no key 'dpl_zzzzzzzz'"):
         apikey("revoke", "dpl_zzzzzzzzzz")
+
+
+def test_limits_are_set_and_taken_away(people: dict[str, User]) -> None:
+    (plain,) = apikey("create", "--user", "otto", "--name", "ci", "--requests-per-minute", "60")
+    principal = authenticate(f"Bearer {plain}")
+    assert principal is not None
+    assert principal.limits == KeyLimits(requests_per_minute=60)
+    assert apikey("list")[0].split("\t")[-1] == "60 requests per minute"
+    (said,) = apikey("limit", plain[:12], "--tokens-per-day", "1000")
+    assert said.endswith("60 requests per minute, 1000 tokens per day")
+    (said,) = apikey("limit", plain[:12], "--tokens-per-day", "none", "--requests-per-minute", "none")
+    assert said.endswith("no limits")
+    principal = authenticate(f"Bearer {plain}")
+    assert principal is not None
+    assert principal.limits is None
+    with pytest.raises(CommandError, match="must be 1 to"):
+        apikey("limit", plain[:12], "--requests-per-day", "0")

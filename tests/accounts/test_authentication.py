@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from datetime import timedelta
 
@@ -242,3 +243,18 @@ async def test_what_is_remembered_and_ends_meanwhile_is_asked_for_in_a_thread(
     principal = await authentication.authenticate_async(bearer(new_key().plain))
     assert principal is not None
     assert len(looks) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_flood_of_wrong_keys_is_bounded_in_memory_and_threads(
+    people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "_refused", Recent(ttl_s=5.0, capacity=100))
+    _, plain = await asyncio.to_thread(lambda: key_create(user=people["otto"], name="ci"))
+    assert await authenticate_async(bearer(plain)) is not None
+    wrong = [authenticate_async(bearer(new_key().plain)) for _ in range(500)]
+    assert set(await asyncio.gather(*wrong)) == {None}
+    assert len(authentication._refused) == 100
+    assert await authenticate_async(bearer(plain)) is not None
+    lookers = [one for one in threading.enumerate() if one.name.startswith("keys")]
+    assert len(lookers) <= authentication.LOOKERS

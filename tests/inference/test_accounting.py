@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from accounts.limits import RATE_LIMITED
 from accounts.models import UsageDay
 from dpl_site.lib.clock import utc_now
 from inference import accounting
 from inference.accounting import prune_metrics, prune_requests, write_batch
 from inference.models import GatewayCounter, GatewayProcess, RequestLog
 from inference.recorder import Batch, Load
-from inference.records import RATE_LIMITED, RequestRecord
+from inference.records import RequestRecord
 from nodes.instances import expire
 from tests.datasets.making import an_instance
 from tests.inference.serving import AT, a_record, attempt
