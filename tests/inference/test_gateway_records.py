@@ -153,7 +153,7 @@ def test_the_engine_gets_the_request_id_and_the_clients_trace(client: httpx.Clie
     assert "traceparent" not in second
 
 
-def test_metrics_tell_of_what_runs_and_of_what_ran(client: httpx.Client, site: str) -> None:
+def test_metrics_tell_of_what_runs_and_of_what_ran(client: httpx.Client) -> None:
     with engine(models=("m",), tokens_per_second=20, words=1000) as url:
         an_engine("fast", url, slots=1)
         with client.stream("POST", OLLAMA_CHAT, json=body(stream=True)) as answer:
