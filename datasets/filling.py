@@ -14,6 +14,8 @@ from inference.slots import AGED, BATCH, Held
 
 STEP_S = 0.25
 """How long a suspect that finds no slot waits; also the drain's step."""
+SHORT_STEP_S = 0.1
+"""The drain's step while there are more items than slots: one that comes free is not idle for long."""
 KEEP_OFF_S = 1.0
 """After giving slots away a drain claims none for so long, so that those who wait get them."""
 AGE_S = 20.0
@@ -34,7 +36,7 @@ class SlotFiller:
     ) -> None:
         self._lanes, self._backlog, self._threads = lanes, backlog, threads
         self._instance_id, self._clock = instance_id, clock
-        self._is_waiting = False
+        self.is_waiting = False
         self._hungry_since: float | None = None
         self._aged_for: frozenset[int] = frozenset()
         self._wanted: set[int] = set()
@@ -136,9 +138,9 @@ class SlotFiller:
         await self._age(is_hungry=False)
 
     async def wait_for_slots(self, is_short: bool) -> None:
-        if is_short == self._is_waiting:
+        if is_short == self.is_waiting:
             return
-        self._is_waiting = is_short
+        self.is_waiting = is_short
         service = slots.wait if is_short else slots.stop_waiting
         await self._threads.call(service, instance_id=self._instance_id, work_class=BATCH)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from datasets.backlog import Backlog, Task
@@ -24,6 +24,8 @@ from inference.upstream import Upstream
 
 UNSEEN_WAIT_S = 1.0
 """How long an item waits whose engine may not take it any more, until the rows have been read again."""
+GIVEN_S = 0.2
+"""How long a slot that was given away may take to arrive, before another is given."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Lanes:
         self.finished = 0
         self._lane_rests: dict[int, float] = {}
         self._give: dict[int | None, int] = {}
+        self._gave_at: dict[int | None, float] = {}
         self._give_batch = 0
         self._backlog, self._scribe, self._upstream = backlog, scribe, upstream
         self._clock, self._connect_timeout_s = clock, connect_timeout_s
@@ -63,8 +66,17 @@ class Lanes:
     def see(self, outlook: Outlook) -> None:
         """Decide by this from now on."""
         self.outlook = outlook
-        self._give = dict(outlook.give_to_interactive)
         self._give_batch = outlook.give_to_batch
+        self.see_waiters(outlook.give_to_interactive)
+
+    def see_waiters(self, waiting: Mapping[int | None, int]) -> None:
+        """Give so many slots away, each at the end of its item; who has just been given one is on his way to it."""
+        now = self._clock()
+        self._give = {
+            key: count
+            for key, count in waiting.items()
+            if now - self._gave_at.get(key, float("-inf")) > GIVEN_S
+        }
 
     def start(self, held: Held, *, has_turn: bool = False) -> None:
         """Pull items through this slot until there are none for it, or it must be given away.
@@ -141,6 +153,7 @@ class Lanes:
         for key in (held.engine_id, None):
             if self._give.get(key, 0) > 0:
                 self._give[key] -= 1
+                self._gave_at[key] = self._clock()
                 return True
         if self._give_batch > 0:
             self._give_batch -= 1

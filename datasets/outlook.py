@@ -71,7 +71,7 @@ def look(
         targets=targets(),
         jobs={job.id: _view(job, snapshots, now) for job in Job.objects.filter(id__in=job_ids)},
         lost_slots=frozenset({one.slot_id for one in held} - still_held(held=held)),
-        give_to_interactive=_interactive_waiters(),
+        give_to_interactive=interactive_waiters(),
         give_to_batch=_to_share(instance_id, holders) if may_give else 0,
         trials=frozenset(one.engine_id for one in found if one.is_breaker_open),
     )
@@ -105,7 +105,8 @@ def request_of(job_id: str, options: JobOptions) -> Request:
     )
 
 
-def _interactive_waiters() -> dict[int | None, int]:
+def interactive_waiters() -> dict[int | None, int]:
+    """Engine (None: any) → processes that wait for a slot of it for somebody who sits before a screen."""
     waiting = SlotWaiter.objects.filter(work_class=INTERACTIVE).exclude(owner_is_dead("owner"))
     return dict(Counter(waiting.values_list("engine_id", flat=True)))
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
+from collections.abc import Sequence
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError
 
 from datasets import claims
 from datasets.backlog import Backlog
-from datasets.filling import STEP_S, SlotFiller
+from datasets.filling import SHORT_STEP_S, STEP_S, SlotFiller
 from datasets.lanes import Lanes
 from datasets.ledger import Committed
-from datasets.outlook import look
+from datasets.outlook import interactive_waiters, look
 from datasets.planning import fetch_ahead
 from datasets.scribe import Scribe
 from datasets.usage import ItemUsage, record_usage
@@ -25,6 +28,8 @@ from inference.upstream import Upstream
 from nodes.instances import Heartbeat
 
 LOOK_S = 0.5
+WAITERS_S = 0.1
+"""How often a drain looks whether somebody waits before a screen: an item's end is for him."""
 LONGEST_S = 12 * 3600.0
 """After this a drain takes no more shards and ends with those in hand, well before the queue's own time limit."""
 LINGER_S = 2.0
@@ -85,13 +90,13 @@ class Drain:
         )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._close)
-        writing = loop.create_task(self._scribe.run())
+        beside = [loop.create_task(self._scribe.run()), loop.create_task(self._watch_waiters())]
         try:
             while not self._is_over():
                 await self._step()
                 await self._nap()
         finally:
-            await self._end(writing)
+            await self._end(beside)
             loop.remove_signal_handler(signal.SIGTERM)
 
     def _close(self) -> None:
@@ -108,7 +113,9 @@ class Drain:
     @property
     def _step_s(self) -> float:
         is_expectant = not self._backlog.shards and self._clock() - self._born < EXPECTANT_S
-        return EXPECTANT_STEP_S if is_expectant else STEP_S
+        if is_expectant:
+            return EXPECTANT_STEP_S
+        return SHORT_STEP_S if self._filler.is_waiting else STEP_S
 
     async def _nap(self) -> None:
         try:
@@ -220,7 +227,15 @@ class Drain:
     def _chat_path_missing(self, engine_id: int) -> None:
         self._lanes.sightings.chore(slots.note_chat_path_missing, engine_id=engine_id)
 
-    async def _end(self, writing: asyncio.Task[None]) -> None:
+    async def _watch_waiters(self) -> None:
+        """Between two looks; a database that is away shows at the next of these."""
+        while True:
+            await asyncio.sleep(WAITERS_S)
+            if self._lanes.active:
+                with contextlib.suppress(DatabaseError, InterfaceError):
+                    self._lanes.see_waiters(await self._threads.call(interactive_waiters))
+
+    async def _end(self, beside: Sequence[asyncio.Task[None]]) -> None:
         """Cut what runs and give back what is held; a process that lost its heartbeat owns nothing to give."""
         await self._lanes.cancel()
         if not self._heartbeat.is_lost and not self._scribe.problem:
@@ -231,8 +246,9 @@ class Drain:
             await self._filler.wait_no_more()
             self._flushed_at = -1e9
             await self._flush_figures()
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await self._upstream.close()
         self._threads.close()
         if self._scribe.problem:

@@ -17,15 +17,17 @@ from django.db import DatabaseError, InterfaceError
 
 from dpl_site.lib.db import call
 from inference import slots
-from inference.slots import INTERACTIVE, Held
+from inference.slots import AGED, BATCH, INTERACTIVE, Held
 
 IDLE_S = 1.0
 """How long an idle slot is kept for the next request."""
+IDLE_WHEN_WANTED_S = 0.1
+"""The same while drains wait for one: long enough for a client that asks again at once, and no longer."""
 SHARE_S = 1.0
 """How long a slot is used again and again while another process waits for one."""
 KEEP_OFF_S = 0.15
 CHECK_S = 0.5
-LOOK_S = 0.05
+LOOK_S = 0.025
 """How often a slot is asked for while requests wait."""
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ class SlotPool:
         self._returning: list[Held] = []
         self._off_until = float("-inf")
         self._queue: deque[_Waiter] = deque()
-        self._others_wait = False
+        self._others_wait: frozenset[str] = frozenset()
         self._looked_at = float("-inf")
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -157,7 +159,8 @@ class SlotPool:
 
     def _is_owed(self, held: Held) -> bool:
         """Whether another process waits, and this one has had the slot for its time."""
-        return self._others_wait and self._clock() - self._mine[held] > SHARE_S
+        before_us = self._others_wait & {INTERACTIVE, AGED}
+        return bool(before_us) and self._clock() - self._mine[held] > SHARE_S
 
     def _from_idle(self, engine_ids: Sequence[int]) -> Held | None:
         for engine_id in engine_ids:
@@ -213,7 +216,7 @@ class SlotPool:
                     is_known_to_wait = await self._say_waiting()
                 if not self._queue and is_known_to_wait:
                     is_known_to_wait = await self._say_no_more()
-                await self._release(self._take_idle(older_than_s=IDLE_S))
+                await self._release(self._take_idle(older_than_s=self._idle_s))
             except NotRegistered:
                 logger.debug("no slots are claimed while this process is not registered")
             except (DatabaseError, InterfaceError) as error:
@@ -222,10 +225,14 @@ class SlotPool:
         if is_known_to_wait:
             await self._say_no_more()
 
+    @property
+    def _idle_s(self) -> float:
+        return IDLE_WHEN_WANTED_S if BATCH in self._others_wait else IDLE_S
+
     async def _rest(self) -> None:
         self._wake.clear()
         try:
-            async with asyncio.timeout(LOOK_S if self._queue else CHECK_S):
+            async with asyncio.timeout(LOOK_S if self._queue else min(CHECK_S, self._idle_s)):
                 await self._wake.wait()
         except TimeoutError:
             return

@@ -122,10 +122,10 @@ def wait_aged(*, instance_id: uuid.UUID, engine_ids: Iterable[int]) -> None:
         )
 
 
-def others_wait(*, instance_id: uuid.UUID) -> bool:
-    """Whether another living process waits with an interactive request, or with aged batch work."""
-    waiting = SlotWaiter.objects.filter(work_class__in=(INTERACTIVE, AGED)).exclude(owner_id=instance_id)
-    return waiting.exclude(owner_is_dead("owner")).exists()
+def others_wait(*, instance_id: uuid.UUID) -> frozenset[str]:
+    """The classes of work for which other living processes wait: interactive, batch, aged."""
+    waiting = SlotWaiter.objects.exclude(owner_id=instance_id).exclude(owner_is_dead("owner"))
+    return frozenset(waiting.values_list("work_class", flat=True))
 
 
 def stop_waiting(*, instance_id: uuid.UUID, work_class: str) -> None:

@@ -21,7 +21,7 @@ class Served:
     """One installation with a second web process, a watched one, through which the tests go."""
 
     def __init__(self, **settings: Any) -> None:
-        self.installation = Installation(DPL_POLL_INTERVAL_S=1, **settings)
+        self.installation = Installation(**settings)
         self.port = free_port()
         self.engines: list[SimulatedEngine] = []
         self.web: psutil.Popen | None = None
@@ -48,9 +48,14 @@ class Served:
             engine.kill()
         self.installation.stop()
 
-    def engine(self, name: str, *, slots: int = 1, **flags: Any) -> SimulatedEngine:
-        """A simulated engine on a node of this name, whose model has the same name."""
-        made = SimulatedEngine(model=name, slots=slots, **flags).start()
+    def engine(
+        self, name: str, *, slots: int = 1, model: str = "", serves: int = 0, **flags: Any
+    ) -> SimulatedEngine:
+        """A simulated engine on a node of this name. Its model has the same name unless it is given.
+
+        `serves` is how many it takes at once when that is more than the slots that DPL is told of.
+        """
+        made = SimulatedEngine(model=model or name, slots=serves or slots, **flags).start()
         self.engines.append(made)
         self.installation.manage("node", "add", name, "--llm", made.url, "--slots", str(slots))
         return made

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from datasets import lanes as lanes_module
 from datasets.backlog import Backlog, Task
 from datasets.claims import Claim, Work
 from datasets.lanes import Lanes
@@ -165,3 +166,17 @@ async def test_a_copy_whose_dispatch_comes_after_the_answer_is_not_sent(tail: Ta
     assert tail.recorded == [ItemState.SUCCEEDED]
     assert not tail.script.answers[SLOW].done()
     assert not tail.task.tries
+
+
+async def test_a_slot_is_given_to_who_waits_and_no_second_one_while_that_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes_module, "GIVEN_S", 3600)
+    lanes = Tail(attempts=1).lanes
+    lanes.see_waiters({None: 1})
+    assert lanes._gives_way(Held(1, FAST, 0, 1))
+    lanes.see_waiters({None: 1})
+    assert not lanes._gives_way(Held(2, FAST, 1, 1))
+    monkeypatch.setattr(lanes_module, "GIVEN_S", -1)
+    lanes.see_waiters({None: 1})
+    assert lanes._gives_way(Held(2, FAST, 1, 1))

@@ -71,6 +71,16 @@ async def test_a_slot_that_lies_idle_goes_back(monkeypatch: pytest.MonkeyPatch) 
         await seen(lambda: not Slot.objects.filter(holder__isnull=False).exists())
 
 
+async def test_a_slot_that_drains_wait_for_goes_back_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 60)
+    engine = await call(an_engine, "fast", slots=1)
+    drain = (await call(an_instance, "drain")).id
+    await call(slots.wait, instance_id=drain, work_class=slots.BATCH)
+    async with pooled() as (pool, _):
+        pool.give(await pool.take([engine.id], patience_s=15))
+        await until(lambda: not pool.held())
+
+
 async def test_the_best_engine_with_a_free_slot_is_taken() -> None:
     best, other = await call(an_engine, "fast", slots=1), await call(an_engine, "slow", slots=1)
     async with pooled() as (pool, _):
