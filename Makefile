@@ -64,6 +64,9 @@ lock: $(MADE) ## resolve requirements/*.in anew into *.txt (ARGS=--upgrade: newe
 	@for level in runtime dev slow; do echo "Locking requirements/$$level.txt"; \
 	  $(VENV)/lock/bin/uv pip compile requirements/$$level.in $(LOCK) $(ARGS) \
 	  -o requirements/$$level.txt > /dev/null || exit 1; done
+	@echo "Locking what the gateway's bench measures beside it"
+	@$(VENV)/lock/bin/uv pip compile benchmarks/gateway/litellm.in $(LOCK) $(ARGS) \
+	  -o benchmarks/gateway/litellm.txt > /dev/null
 
 # --- What is installed --------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
+import psutil
 
 from tests.chaos.installation import Installation
 from tests.engines.simulated import ROOT, free_port
@@ -159,6 +163,58 @@ def nginx(engines: Engines) -> Iterator[Contender | None]:
             _until_open(port)
             CORES.give_gateway(started.pid)
             yield Contender("nginx", port, KEY, (started.pid,))
+
+
+@contextlib.contextmanager
+def litellm(engines: Engines) -> Iterator[Contender | None]:
+    """LiteLLM's proxy with one worker, installed into an environment of its own; None when that cannot be had."""
+    program = _installed()
+    if program is None:
+        yield None
+        return
+    port = free_port()
+    models = [
+        {
+            "model_name": model,
+            "litellm_params": {
+                "model": f"openai/{model}",
+                "api_base": f"http://127.0.0.1:{one}/v1",
+                "api_key": "none",
+            },
+        }
+        for model in ("instant", "paced")
+        for one in engines.openai
+    ]
+    config = {"model_list": models, "general_settings": {"master_key": f"sk-{KEY}"}}
+    env = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "config.yaml"
+        written.write_bytes(orjson.dumps(config))  # JSON is YAML, too
+        words = ["--config", str(written), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+        with process([str(program), *words], {**env, "HOME": folder}) as started:
+            _until_open(port)
+            for one in (psutil.Process(started.pid), *psutil.Process(started.pid).children(recursive=True)):
+                CORES.give_gateway(one.pid)
+            pids = tuple(one.pid for one in psutil.Process(started.pid).children(recursive=True))
+            yield Contender("litellm", port, f"sk-{KEY}", (started.pid, *pids))
+
+
+def _installed() -> Path | None:
+    """LiteLLM's program, installed the first time from the versions and hashes beside this module."""
+    wanted = Path(__file__).with_name("litellm.txt")
+    place = ROOT / "var" / "bench" / "litellm"
+    program, mark = place / "bin" / "litellm", place / hashlib.sha256(wanted.read_bytes()).hexdigest()
+    if mark.exists():
+        return program
+    print("installing LiteLLM into an environment of its own; this takes some minutes, once …", flush=True)
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        subprocess.run([*pip, "--disable-pip-version-check", "-r", str(wanted)], check=True)
+    except subprocess.CalledProcessError:
+        return None
+    mark.touch()
+    return program
 
 
 @contextlib.contextmanager

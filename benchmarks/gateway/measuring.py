@@ -10,7 +10,7 @@ import os
 from contextlib import ExitStack
 
 from benchmarks.gateway import table
-from benchmarks.gateway.contenders import bare, direct, dpl, nginx, stub
+from benchmarks.gateway.contenders import bare, direct, dpl, litellm, nginx, stub
 from benchmarks.gateway.rounds import Plan, Results, settle
 from benchmarks.report import Section
 
@@ -21,7 +21,7 @@ def measure() -> Section:
     with ExitStack() as stack:
         engines = stack.enter_context(stub())
         ours, installation = stack.enter_context(dpl(engines))
-        found = [stack.enter_context(start(engines)) for start in (direct, bare, nginx)]
+        found = [stack.enter_context(start(engines)) for start in (direct, bare, nginx, litellm)]
         settle(ours)
         results = Results(plan, [ours, *(one for one in found if one is not None)])
         rows = table.rows(results, installation)
