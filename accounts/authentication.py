@@ -141,17 +141,26 @@ def _look_up(digest: str) -> Principal | None:
     """The database's answer about one digest, remembered."""
     found = ApiKey.objects.filter(digest=digest, revoked_at=None, user__is_active=True)
     key = found.select_related("user").first()
-    left_s = float("inf")
-    if key is not None and key.expires_at is not None:
-        left_s = (key.expires_at - utc_now()).total_seconds()
-    if key is None or left_s <= 0:
+    principal = principal_of_key(key) if key is not None else None
+    if key is None or principal is None:
         _refused.put(digest, True)
         return None
-    role = role_of_user(key.user)
-    scopes = roles.scopes_of(role) & frozenset(key.scopes)
-    principal = Principal(key.user.pk, key.user.username, role, scopes, key.pk, _limits_of(key))
-    _accepted.put(digest, principal, at_most_s=left_s)
+    _accepted.put(digest, principal, at_most_s=_left_s(key))
     return principal
+
+
+def principal_of_key(key: ApiKey, *, only: frozenset[str] = frozenset(roles.SCOPES)) -> Principal | None:
+    """The principal of a living key, with those of its scopes that are among `only`; None when it ran out."""
+    if _left_s(key) <= 0:
+        return None
+    role = role_of_user(key.user)
+    scopes = roles.scopes_of(role) & frozenset(key.scopes) & only
+    return Principal(key.user.pk, key.user.username, role, scopes, key.pk, _limits_of(key))
+
+
+def _left_s(key: ApiKey) -> float:
+    """For how long it is good, in seconds."""
+    return float("inf") if key.expires_at is None else (key.expires_at - utc_now()).total_seconds()
 
 
 def _limits_of(key: ApiKey) -> KeyLimits | None:

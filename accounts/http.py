@@ -14,8 +14,9 @@ from django.http.response import HttpResponseBase
 
 from accounts import csrf, keys, roles
 from accounts.authentication import Principal, authenticate, authenticate_async, principal_of_user
+from accounts.networks import key_name_for, principal_of_network
 from dpl_site.lib.db import call
-from dpl_site.lib.refusals import CODES, Refused, error_for
+from dpl_site.lib.refusals import CODES, Refused, Surface, error_for, surface_of
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 NO_KEY = "Send an API key (Authorization: Bearer dpl_…) or log in."
@@ -150,14 +151,29 @@ def _admit(request: HttpRequest, principal: Principal | None, scope: str) -> Non
 
 def _principal(request: HttpRequest) -> Principal | None:
     authorization = request.headers.get("Authorization")
-    return _of_session(request) if keys.key_in(authorization) is None else authenticate(authorization)
+    if keys.key_in(authorization) is None:
+        return _of_session(request) or _of_network(request)
+    return authenticate(authorization) or _of_network(request)
 
 
 async def _principal_async(request: HttpRequest) -> Principal | None:
     authorization = request.headers.get("Authorization")
-    if keys.key_in(authorization) is not None:
-        return await authenticate_async(authorization)
-    return await call(_of_session, request)
+    principal = await authenticate_async(authorization)
+    if principal is None and keys.key_in(authorization) is None:
+        principal = await call(_of_session, request)
+    return principal or await call(_of_network, request)
+
+
+def _of_network(request: HttpRequest) -> Principal | None:
+    """Programs that cannot send a key ask by OpenAI's and Ollama's paths only."""
+    if surface_of(request.path) is Surface.DPL:
+        return None
+    name = key_name_for(
+        address=request.META.get("REMOTE_ADDR"),
+        authorization=request.headers.get("Authorization"),
+        origin=request.headers.get("Origin"),
+    )
+    return principal_of_network(name) if name else None
 
 
 def _reader(request: HttpRequest) -> Principal | None:

@@ -93,6 +93,20 @@ class Reader:
                 raise ImproperlyConfigured(f"{name}: {error}. Write networks like 203.0.113.0/24.") from error
         return values
 
+    def keyed_networks(self, name: str) -> list[tuple[str, str]]:
+        """Networks, each with a name: `192.168.1.0/24=laptops`, separated by commas."""
+        found = []
+        for entry in self.listing(name, []):
+            network, _, word = (part.strip() for part in entry.partition("="))
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise ImproperlyConfigured(f"{name}: {error}. Write 192.168.1.0/24=name.") from error
+            if not word:
+                raise ImproperlyConfigured(f"{name}: {entry!r} names no key. Write 192.168.1.0/24=name.")
+            found.append((network, word))
+        return found
+
     def addresses(self, name: str) -> list[str]:
         """IP addresses or networks, separated by commas; `*` is taken too, and a check warns of it."""
         values = self.listing(name, [])

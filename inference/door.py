@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from accounts import keys
 from accounts.authentication import Principal, authenticate_async
 from accounts.http import NO_KEY, WRONG_KEY, lacks
+from accounts.networks import key_name_for, principal_of_network_async
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
@@ -124,10 +125,16 @@ async def _left(receive: Receive) -> None:
         continue
 
 
+async def _of_network(scope: Scope, authorization: str) -> Principal | None:
+    address = (scope.get("client") or ("",))[0]
+    name = key_name_for(address=address, authorization=authorization, origin=header(scope, b"origin"))
+    return await principal_of_network_async(name) if name else None
+
+
 async def _admitted(scope: Scope) -> Principal:
     """Who asks, when he may. Raises Refused (401, 403)."""
     authorization = header(scope, b"authorization")
-    principal = await authenticate_async(authorization)
+    principal = await authenticate_async(authorization) or await _of_network(scope, authorization)
     if principal is None:
         shown = keys.key_in(authorization) is not None
         code = "invalid_api_key" if shown else ""

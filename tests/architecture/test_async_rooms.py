@@ -30,6 +30,7 @@ ROOMS = (
     "*/pool.py",
     "accounts/authentication.py",
     "accounts/http.py",
+    "accounts/networks.py",
     "nodes/mirror.py",
     "inference/arrival.py",
     "inference/door.py",

@@ -16,6 +16,8 @@ import uvicorn
 from django.core.asgi import get_asgi_application
 from pytest_django import Settings
 
+from accounts.models import User
+from accounts.services import key_create
 from dpl_site.processes.entrance import Site, Together
 from dpl_site.processes.presence import WebPresence
 from inference import streams
@@ -315,6 +317,19 @@ def test_it_takes_keys_of_those_who_may_generate_and_posts_only(site: str, keys:
     response = httpx.get(site + CHAT, headers=vera)
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
     assert response.json()["error"]["message"]
+
+
+def test_a_program_without_a_key_may_come_from_a_network_that_has_one(
+    site: str, keys: dict[str, str], people: dict[str, User], settings: Settings
+) -> None:
+    key_create(user=people["otto"], name="lan")
+    settings.DPL_CIDR_KEYS = [("127.0.0.0/8", "lan")]
+    with engine(models=("m",), echo=True) as url:
+        an_engine("fast", url)
+        response = httpx.post(site + CHAT, json=body(CHAT, stream=False))
+        assert text_of(CHAT, response, stream=False) == SAID
+        page = {"Origin": "https://elsewhere.example"}
+        assert httpx.post(site + CHAT, json=body(CHAT, stream=False), headers=page).status_code == 401
 
 
 def test_the_models_are_listed_for_each_kind_of_client(client: httpx.Client) -> None:

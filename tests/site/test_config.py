@@ -333,3 +333,14 @@ def test_a_key_file_that_holds_no_key_names_its_setting(tmp_path: Path) -> None:
 def test_a_port_that_is_none_is_told(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="1 to 65535"):
         port_number(text)
+
+
+@pytest.mark.parametrize("entry", ["192.168.1.0/24", "192.168.1.0/24=", "lan=lan", "192.168.1.5/24=lan"])
+def test_a_network_without_a_key_or_a_key_without_a_network_is_named(entry: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="DPL_CIDR_KEYS.*192.168.1.0/24=name"):
+        reader(DPL_CIDR_KEYS=entry).keyed_networks("DPL_CIDR_KEYS")
+
+
+def test_networks_have_keys_by_name() -> None:
+    found = reader(DPL_CIDR_KEYS="192.168.1.0/24=lan, ::1/128=here").keyed_networks("DPL_CIDR_KEYS")
+    assert found == [("192.168.1.0/24", "lan"), ("::1/128", "here")]
