@@ -337,7 +337,7 @@ def test_a_port_that_is_none_is_told(text: str) -> None:
 
 @pytest.mark.parametrize("entry", ["192.168.1.0/24", "192.168.1.0/24=", "lan=lan", "192.168.1.5/24=lan"])
 def test_a_network_without_a_key_or_a_key_without_a_network_is_named(entry: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match="DPL_CIDR_KEYS.*192.168.1.0/24=name"):
+    with pytest.raises(ImproperlyConfigured, match=r"DPL_CIDR_KEYS.*192\.168\.1\.0/24=name"):
         reader(DPL_CIDR_KEYS=entry).keyed_networks("DPL_CIDR_KEYS")
 
 
