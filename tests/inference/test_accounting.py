@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from accounts.limits import RATE_LIMITED
@@ -133,3 +135,23 @@ def test_numbers_that_no_longer_rise_and_processes_that_ended_go() -> None:
     assert prune_metrics() == 3
     assert not GatewayProcess.objects.exists()
     assert GatewayCounter.objects.filter(name="requests").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_raise_the_same_sums_at_once_lose_nothing_and_never_wait_for_each_other() -> None:
+    places = [attempt("a", node_id=1), attempt("b", node_id=2)]
+    records = [a_record(user_id=user, attempts=(place,)) for user in (1, 2, 3) for place in places]
+
+    def process(number: int) -> None:
+        mine = uuid.uuid4()
+        turned = records if number % 2 else records[::-1]
+        for batch in range(1, 31):
+            write_batch(batch=Batch(mine, None, batch, tuple(turned), Load()))
+        connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(process, range(4)))
+    assert RequestLog.objects.count() == 4 * 30 * len(records)
+    assert {row.requests for row in UsageDay.objects.all()} == {4 * 30}
+    counted = GatewayCounter.objects.filter(name="requests")
+    assert {row.node: row.value for row in counted} == {"a": 360, "b": 360}
