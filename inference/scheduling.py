@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 DEFAULT_TOKENS = 256
 UNMEASURED_TOKENS_PER_SECOND = 20.0
@@ -75,11 +77,10 @@ class Request:
     prefix: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An engine that may take the request, its own name of the model, and when it would be done.
 
-    `note` says what spoke for it besides.
+    `note` says what spoke for it besides. A tuple, since a decision over 1,000 engines makes as many.
     """
 
     snapshot: EngineSnapshot
@@ -138,7 +139,8 @@ def choose(
         if problem:
             rejected[snapshot.engine_id] = problem
         else:
-            accepted.append(_candidate(request, snapshot, model or ""))
+            name = model or ""
+            accepted.append(Candidate(snapshot, name, expected_finish(request, snapshot, name)))
     return Decision(tuple(POLICIES[policy](request, accepted, now)), rejected)
 
 
@@ -165,7 +167,12 @@ def obstacle(request: Request, snapshot: EngineSnapshot, model: str | None) -> s
 
 def same_model(asked: str, has: str) -> bool:
     """Whether two names mean one model; a name without a tag means its `latest`, as Ollama has it."""
-    return asked == has or (":" not in asked and has == f"{asked}:latest")
+    return has in _spellings(asked)
+
+
+@lru_cache(maxsize=1024)
+def _spellings(asked: str) -> tuple[str, ...]:
+    return (asked,) if ":" in asked else (asked, f"{asked}:latest")
 
 
 def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> str | None:
@@ -173,12 +180,15 @@ def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> s
 
     Vectors by any model come from one that only embeds.
     """
-    embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else ()
+    embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else []
     if not asked:
         return next(iter(embedders if embeds else snapshot.resident or snapshot.on_disk), None)
-    names = (*embedders, *snapshot.resident, *snapshot.on_disk)
-    asked = snapshot.aliases.get(asked, asked)
-    return next((name for name in names if same_model(asked, name)), None)
+    wanted = _spellings(snapshot.aliases.get(asked, asked) if snapshot.aliases else asked)
+    names = snapshot.resident + snapshot.on_disk
+    for name in (*embedders, *names) if embedders else names:
+        if name in wanted:
+            return name
+    return None
 
 
 def expected_finish(request: Request, snapshot: EngineSnapshot, model: str) -> float:
@@ -189,8 +199,8 @@ def expected_finish(request: Request, snapshot: EngineSnapshot, model: str) -> f
     """
     speed = snapshot.speeds.get(model, UNMEASURED_TOKENS_PER_SECOND)
     own = snapshot.seconds.get(model, request.expected_tokens / speed)
-    waiting_turns = snapshot.in_flight / max(snapshot.slots, 1)
-    load = 0.0 if snapshot.has_loaded(model) else LOAD_SECONDS
+    waiting_turns = snapshot.in_flight / (snapshot.slots or 1)
+    load = 0.0 if model in snapshot.resident or snapshot.has_loaded(model) else LOAD_SECONDS
     return own * (1 + waiting_turns) + snapshot.queued_tokens / speed + load
 
 
@@ -200,11 +210,6 @@ def _facts(snapshot: EngineSnapshot, model: str) -> list[str]:
         facts.append(f"{snapshot.speeds[model]:.0f} tokens/s measured")
     facts.append("model resident" if snapshot.has_loaded(model) else "model must be loaded")
     return facts
-
-
-def _candidate(request: Request, snapshot: EngineSnapshot, model: str) -> Candidate:
-    finish = expected_finish(request, snapshot, model)
-    return Candidate(snapshot, model, finish)
 
 
 _Key = tuple[float, ...]
@@ -218,11 +223,11 @@ def _by_finish(request: Request, accepted: list[Candidate], now: float) -> list[
 
 def _with_affinity(request: Request, ordered: list[Candidate]) -> list[Candidate]:
     """The conversation stays with its engine, which remembers its beginning, while that is not much busier."""
-    near = [one for one in ordered if _is_near(one, ordered[0], AFFINITY_BOUND)]
+    near = _near(ordered, AFFINITY_BOUND)
     if len(near) < 2:
         return ordered
     first = max(near, key=lambda one: _draw(request.prefix, one.engine_id))
-    kept = replace(first, note="the conversation's prefix belongs here")
+    kept = first._replace(note="the conversation's prefix belongs here")
     return [kept, *(one for one in ordered if one is not first)]
 
 
@@ -231,7 +236,7 @@ def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
 
     Processes that see the same fleet at the same moment would all choose the first; so they spread.
     """
-    near = [one for one in ordered if _is_near(one, ordered[0], TIE_BOUND) and _is_measured(one)]
+    near = [one for one in _near(ordered, TIE_BOUND) if one.model in one.snapshot.seconds]
     if len(near) < 3:
         return ordered
     drawn = sorted(near, key=lambda one: _draw(int(now * 1_000_000), one.engine_id))[:2]
@@ -239,13 +244,12 @@ def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
     return [first, *(one for one in ordered if one is not first)]
 
 
-def _is_near(one: Candidate, best: Candidate, bound: float) -> bool:
-    is_alike = one.snapshot.has_gpu == best.snapshot.has_gpu
-    return is_alike and one.expected_finish_s <= best.expected_finish_s * bound
-
-
-def _is_measured(one: Candidate) -> bool:
-    return one.model in one.snapshot.seconds
+def _near(ordered: list[Candidate], bound: float) -> list[Candidate]:
+    """Those that would be done within `bound` times the best's time, and have a GPU if it has."""
+    if not ordered:
+        return []
+    limit, has_gpu = ordered[0].expected_finish_s * bound, ordered[0].snapshot.has_gpu
+    return [one for one in ordered if one.expected_finish_s <= limit and one.snapshot.has_gpu == has_gpu]
 
 
 def _draw(seed: int, engine_id: int) -> int:
@@ -272,14 +276,16 @@ def _in_turn(request: Request, accepted: list[Candidate], now: float) -> list[Ca
 
 
 def _finish_key(one: Candidate) -> _Key:
-    _, gpu, load, engine_id = _load_key(one)
-    return (one.expected_finish_s, gpu, load, engine_id)
+    known = one.snapshot
+    load = known.load_percent
+    return (one.expected_finish_s, not known.has_gpu, 50.0 if load is None else load, known.engine_id)
 
 
 def _load_key(one: Candidate) -> _Key:
     known = one.snapshot
-    load = known.load_percent if known.load_percent is not None else 50.0
-    return (known.in_flight / max(known.slots, 1), not known.has_gpu, load, one.engine_id)
+    load = known.load_percent
+    busy = known.in_flight / (known.slots or 1)
+    return (busy, not known.has_gpu, 50.0 if load is None else load, known.engine_id)
 
 
 POLICIES: dict[str, Callable[[Request, list[Candidate], float], list[Candidate]]] = {
