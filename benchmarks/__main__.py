@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import efficiency, idle, overhead
+from benchmarks import efficiency, idle, overhead, policies
 from benchmarks.gateway import measuring
 from benchmarks.report import Section, write
 
@@ -14,6 +14,7 @@ MEASUREMENTS: dict[str, Callable[[], Section]] = {
     "efficiency": efficiency.measure,
     "overhead": overhead.measure,
     "idle": idle.measure,
+    "policies": policies.measure,
     "gateway": measuring.measure,
 }
 
