@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from inference.model_names import same_model, short_name
 from inference.models import EngineModel
 from inference.selectors import aliases
 
@@ -50,36 +51,33 @@ def fleet_models() -> list[FleetModel]:
     )
     found: dict[str, list[EngineModel]] = defaultdict(list)
     for row in rows:
-        found[row.name].append(row)
+        found[short_name(row.name)].append(row)
     other = _aliases()
-    return [replace(_model(name, group), aliases=tuple(other[name])) for name, group in found.items()]
+    return [replace(_model(group), aliases=tuple(other[short])) for short, group in found.items()]
 
 
 def fleet_model(name: str) -> FleetModel | None:
     """The model of that name or alias, as Ollama reads names: without a tag it means `latest`."""
-    models: dict[str, FleetModel] = {}
-    for model in fleet_models():
-        models |= dict.fromkeys(model.aliases, model)
-        models.setdefault(model.name, model)
-    return models.get(name) or models.get(f"{name}:latest")
+    models = fleet_models()
+    known_as = {alias: model for model in models for alias in model.aliases}
+    return known_as.get(name) or next((one for one in models if same_model(name, one.name)), None)
 
 
 def _aliases() -> dict[str, list[str]]:
-    """Model → its other names. One that means `llama3` means `llama3:latest`, as Ollama has it."""
+    """Model, by its short name → its other names."""
     found: dict[str, list[str]] = defaultdict(list)
     for alias, model in aliases().items():
-        found[model].append(alias)
-        if ":" not in model:
-            found[f"{model}:latest"].append(alias)
+        found[short_name(model)].append(alias)
     return found
 
 
-def _model(name: str, rows: list[EngineModel]) -> FleetModel:
+def _model(rows: list[EngineModel]) -> FleetModel:
+    """One model out of all that means it: engines write `llama3` and `llama3:latest` for the same."""
     places = tuple(
         Place(row.engine.node_id, row.engine.node.name, row.is_resident, row.size_bytes) for row in rows
     )
     return FleetModel(
-        name=name,
+        name=max((row.name for row in rows), key=len),
         places=places,
         size_bytes=next((row.size_bytes for row in rows if row.size_bytes is not None), None),
         context_length=next((row.context_length for row in rows if row.context_length is not None), None),
@@ -97,5 +95,7 @@ def models_there_are() -> list[tuple[str, bool]]:
     ).values_list("name", "is_resident", "engine__status__is_online")
     found: dict[str, bool] = {}
     for name, is_resident, is_online in rows:
-        found[name] = found.get(name, False) or bool(is_resident and is_online)
+        known = next((one for one in (name, f"{name}:latest", short_name(name)) if one in found), name)
+        was_resident = found.pop(known, False)
+        found[max(known, name, key=len)] = was_resident or bool(is_resident and is_online)
     return sorted(found.items(), key=lambda one: (not one[1], one[0]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dpl_site.lib.refusals import Refused
-from inference.scheduling import Decision, EngineSnapshot, Request, same_model
+from inference.model_names import same_model
+from inference.scheduling import Decision, EngineSnapshot, Request
 
 MOST_NAMES = 50
 MOST_REASONS = 10

@@ -8,8 +8,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
+
+from inference.model_names import spellings
 
 DEFAULT_TOKENS = 256
 UNMEASURED_TOKENS_PER_SECOND = 20.0
@@ -165,16 +166,6 @@ def obstacle(request: Request, snapshot: EngineSnapshot, model: str | None) -> s
     return ""
 
 
-def same_model(asked: str, has: str) -> bool:
-    """Whether two names mean one model; a name without a tag means its `latest`, as Ollama has it."""
-    return has in _spellings(asked)
-
-
-@lru_cache(maxsize=1024)
-def _spellings(asked: str) -> tuple[str, ...]:
-    return (asked,) if ":" in asked else (asked, f"{asked}:latest")
-
-
 def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> str | None:
     """The engine's own name of the model asked for; for `auto` (empty) what is resident, else what is on disk.
 
@@ -183,7 +174,7 @@ def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> s
     embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else []
     if not asked:
         return next(iter(embedders if embeds else snapshot.resident or snapshot.on_disk), None)
-    wanted = _spellings(snapshot.aliases.get(asked, asked) if snapshot.aliases else asked)
+    wanted = spellings(snapshot.aliases.get(asked, asked) if snapshot.aliases else asked)
     names = snapshot.resident + snapshot.on_disk
     for name in (*embedders, *names) if embedders else names:
         if name in wanted:

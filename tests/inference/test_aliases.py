@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from inference.catalog import fleet_model
+from inference.catalog import fleet_model, models_there_are
 from inference.models import ModelAlias
 from inference.nowhere import nowhere
 from inference.scheduling import EngineSnapshot, Request, choose
@@ -31,6 +31,23 @@ def test_an_alias_of_a_model_that_nobody_has_is_not_found() -> None:
     assert (refused.status, refused.code) == (404, "model_not_found")
     busy = EngineSnapshot(1, 1, "a", False, resident=("llama3:8b",), aliases={"gpt-4o": "llama3:8b"})
     assert nowhere(request, [busy], choose(request, [busy], 0)).status == 503
+
+
+@pytest.mark.django_db
+def test_engines_that_spell_a_model_differently_have_one_model(api: Any) -> None:
+    an_engine("ollama", models=("llama3:latest", "phi"))
+    an_engine("openai", kind="openai", models=("llama3",))
+    [llama, phi] = api("vera").get("/api/models").json()["models"]
+    assert (llama["name"], [node["name"] for node in llama["nodes"]]) == (
+        "llama3:latest",
+        ["openai", "ollama"],
+    )
+    assert phi["name"] == "phi"
+    assert models_there_are() == [("llama3:latest", True), ("phi", True)]
+    for name in ("llama3", "llama3:latest"):
+        found = choose(Request(model=name), engine_snapshots(), 0)
+        assert sorted(one.model for one in found.candidates) == ["llama3", "llama3:latest"]
+        assert api("vera").get(f"/v1/models/{name}").json()["id"] == "llama3:latest"
 
 
 @pytest.mark.django_db

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from inference.scheduling import EngineSnapshot, Request, choose, same_model
+from inference.model_names import same_model
+from inference.scheduling import EngineSnapshot, Request, choose
 
 FAST = EngineSnapshot(
     1, 1, "fast", True, resident=("m:latest",), slots=4, speeds={"m:latest": 100.0}, seconds={"m:latest": 1.0}
@@ -85,8 +86,10 @@ def test_auto_takes_what_is_resident_else_what_is_on_disk() -> None:
     [
         ("m", "m", True),
         ("m", "m:latest", True),
-        ("m:latest", "m", False),
+        ("m:latest", "m", True),
+        ("host:5000/org/m", "host:5000/org/m:latest", True),
         ("m:8b", "m:latest", False),
+        ("m:8b", "m", False),
         ("m", "n", False),
     ],
 )
