@@ -34,6 +34,7 @@ KEEP_COUNTERS = timedelta(days=30)
 """A number of the metrics that has not risen for so long goes, and its place for a model with it."""
 
 requests_log = logging.getLogger("inference.requests")
+_ACTION = {"action": "request"}
 
 
 def write_batch(*, batch: Batch) -> None:
@@ -204,11 +205,12 @@ def _say(records: Iterable[RequestRecord]) -> None:
     """A line of the log for each request, when it is written; in the writing thread, so that nobody waits."""
     if not (settings.DPL_LOG_REQUESTS and requests_log.isEnabledFor(logging.INFO)):
         return
+    is_whole = settings.DPL_LOG_FORMAT == "json"
     for one in records:
         if is_told(one):
             token = trace.request_id.set(one.request_id)
             try:
-                requests_log.info(*_line(one), extra=_fields(one))
+                requests_log.info(*_line(one), extra=_fields(one) if is_whole else _ACTION)
             finally:
                 trace.request_id.reset(token)
 
@@ -224,7 +226,7 @@ def _line(one: RequestRecord) -> tuple[str, ...]:
 
 def _fields(one: RequestRecord) -> dict[str, Any]:
     return {
-        "action": "request",
+        **_ACTION,
         "user": one.username,
         "key_id": one.key_id,
         "path": one.path,

@@ -98,6 +98,7 @@ def test_what_a_process_has_in_hand_stands_in_one_row() -> None:
 def test_a_line_says_what_was_asked_and_where_it_went(
     caplog: pytest.LogCaptureFixture, settings: Settings
 ) -> None:
+    settings.DPL_LOG_FORMAT = "json"
     with caplog.at_level(logging.INFO, logger="inference.requests"):
         write(a_record(attempts=(attempt(reasons=("model resident",)),)))
         settings.DPL_LOG_REQUESTS = False
