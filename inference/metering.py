@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inference.records import CANCELLED, RequestRecord
 
@@ -25,9 +25,8 @@ ENDLESS = "+Inf"
 BOUNDS = (*map(str, BUCKETS), ENDLESS)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Series:
-    """One number: `label` is an outcome, a kind of tokens, or a bucket."""
+class Series(NamedTuple):
+    """One number: `label` is an outcome, a kind of tokens, or a bucket. A tuple: it is hashed ten times a request."""
 
     name: str
     model: str

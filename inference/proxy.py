@@ -14,7 +14,7 @@ from yarl import URL
 
 from dpl_site.lib import http, trace
 from dpl_site.lib.refusals import Refused
-from inference.dialects.base import Call
+from inference.dialects.base import Call, Reply
 from inference.dialects.ollama_words import wanted_context
 from inference.errors import (
     ConnectionLost,
@@ -173,8 +173,9 @@ class Proxy:
         except aiohttp.ClientError as error:
             raise ConnectionLost("The connection broke in the middle of the engine's answer.") from error
         finally:
-            client.note.used(exchange.report())
-        self._succeeded(route, exchange)
+            reply = exchange.report()
+            client.note.used(reply)
+        self._succeeded(route, reply)
 
     async def _open(self, exchange: Exchange, attempt: ExitStack, request_id: str) -> aiohttp.ClientResponse:
         """Send the call; the head of the answer. The connection is closed with `attempt` unless read to its end."""
@@ -211,9 +212,9 @@ class Proxy:
             given = {"engine_id": route.target.engine_id, "model": route.candidate.model}
             self._sightings.chore(context_note, **given, context=context)
 
-    def _succeeded(self, route: Route, exchange: Exchange) -> None:
+    def _succeeded(self, route: Route, reply: Reply) -> None:
         self._sightings.succeeded(
-            route.target.engine_id, route.candidate.model, exchange.report(), was_trial=route.was_on_trial
+            route.target.engine_id, route.candidate.model, reply, was_trial=route.was_on_trial
         )
 
 
