@@ -102,12 +102,14 @@ class _Parts:
         self._records = Threads(1, "records")
         self._pool = SlotPool(instance_id, most_waiting=settings.DPL_QUEUE_MOST)
         self._session = http.session()
+        self._fresh = http.session(keep_alive=False)
         self._sightings = Sightings(self._threads, time.monotonic)
         roster = RosterReader(self._pool.held)
         self.proxy = Proxy(
             roster=roster,
             pool=self._pool,
             session=self._session,
+            fresh=self._fresh,
             sightings=self._sightings,
             limits=_limits(),
             policy=settings.DPL_SCHEDULING,
@@ -134,6 +136,7 @@ class _Parts:
         await self.recorder.close()
         await self.limiter.close()
         await self._session.close()
+        await self._fresh.close()
         for threads in (self._threads, self._records, self._limits):
             threads.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -39,7 +40,7 @@ from inference.sightings import Sightings
 from inference.slots import Held
 from inference.streams import TextExchange
 from inference.surfaces.base import Asked, Surface, VectorSurface
-from inference.upstream import Target, headers_for, url_of
+from inference.upstream import BROKEN, STALE_WITHIN_S, Target, headers_for, url_of
 from inference.vectors import VectorExchange
 
 ATTEMPTS = 3
@@ -60,11 +61,13 @@ class Proxy:
         roster: RosterReader,
         pool: SlotPool,
         session: aiohttp.ClientSession,
+        fresh: aiohttp.ClientSession,
         sightings: Sightings,
         limits: Limits,
         policy: str,
     ) -> None:
-        self._roster, self._pool, self._session = roster, pool, session
+        """`fresh` is a session that keeps no connections."""
+        self._roster, self._pool, self._session, self._fresh = roster, pool, session, fresh
         self._sightings, self._limits, self._policy = sightings, limits, policy
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s
@@ -185,18 +188,37 @@ class Proxy:
         except LlmUrlError as error:
             raise Unreachable(error.message) from error
         try:
-            return await exchange.meanwhile(self._post(url, call, target, attempt, request_id))
+            return await exchange.meanwhile(self._posted(url, call, target, attempt, request_id))
         except aiohttp.ServerTimeoutError:
             raise
         except aiohttp.ClientError as error:
             text = http.explain(error, target.base_url)
             raise Unreachable(f"{text[:1].upper()}{text[1:]}.") from error
 
+    async def _posted(self, url: URL, call: Call, target: Target, *rest: Any) -> aiohttp.ClientResponse:
+        """The answer's head. A connection that breaks at once was most likely a kept one, closed by the engine
+        meanwhile, as llama.cpp does after a hundred requests: the call is sent once more, on a new one.
+        """
+        began = time.monotonic()
+        try:
+            return await self._post(self._session, url, call, target, *rest)
+        except BROKEN as error:
+            is_late = time.monotonic() - began > STALE_WITHIN_S
+            if is_late or isinstance(error, aiohttp.ClientConnectorError):
+                raise
+        return await self._post(self._fresh, url, call, target, *rest)
+
     async def _post(
-        self, url: URL, call: Call, target: Target, attempt: ExitStack, request_id: str
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        call: Call,
+        target: Target,
+        attempt: ExitStack,
+        request_id: str,
     ) -> aiohttp.ClientResponse:
         """The call itself. It sees to the end of its connection, as a client may leave at the moment of its answer."""
-        response = await self._session.post(
+        response = await session.post(
             url,
             data=call.body,
             headers={**headers_for(target.api_key), **trace.passed_on(), "X-Request-ID": request_id},

@@ -40,7 +40,7 @@ ENDING_S = 0.5
 MAX_ERROR_BYTES = 64 * 1024
 # aiohttp warns above this size: bytes are sent in one piece, a file in several.
 _SENT_IN_ONE_PIECE = 1024 * 1024
-_BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+BROKEN = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Upstream:
         sent_ms = watch.elapsed_ms()
         try:
             return await self._post(self._session(), url, target, call, watch)
-        except _BROKEN as error:
+        except BROKEN as error:
             if isinstance(error, aiohttp.ClientConnectorError):
                 raise Unreachable(_sentence(error, target)) from error
             if watch.elapsed_ms() - sent_ms > STALE_WITHIN_S * 1000:

@@ -35,13 +35,17 @@ class Asked:
 
 @dataclass
 class Said:
-    """What it answers; `after_s` is how long it thinks first, `skew_s` how wrong its clock is."""
+    """What it answers; `after_s` is how long it thinks first, `skew_s` how wrong its clock is.
+
+    One that `hangs_up` closes the connection instead.
+    """
 
     body: bytes | str | dict[str, Any] = b""
     status: int = 200
     kind: str = "application/json"
     after_s: float = 0.0
     skew_s: float = 0.0
+    hangs_up: bool = False
 
 
 @dataclass
@@ -73,7 +77,8 @@ def serving(answer: Callable[[Asked], Said]) -> Iterator[Server]:
             said = answer(asked)
             if said.after_s:
                 ended.wait(said.after_s)
-            if not ended.is_set():
+            self.close_connection = self.close_connection or said.hangs_up
+            if not ended.is_set() and not said.hangs_up:
                 self._say(said)
 
         def _say(self, said: Said) -> None:

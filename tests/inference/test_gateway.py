@@ -23,9 +23,9 @@ from dpl_site.processes.presence import WebPresence
 from inference import streams
 from inference.door import GatewayDoor
 from inference.gateway import Gateway
-from inference.models import EngineSpeed, Slot
+from inference.models import EngineModel, EngineSpeed, Slot
 from tests.datasets.making import an_engine
-from tests.machines import Said, dead_url, engine, serving
+from tests.machines import Asked, Said, dead_url, engine, serving
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
@@ -330,6 +330,22 @@ def test_a_program_without_a_key_may_come_from_a_network_that_has_one(
         assert text_of(CHAT, response, stream=False) == SAID
         page = {"Origin": "https://elsewhere.example"}
         assert httpx.post(site + CHAT, json=body(CHAT, stream=False), headers=page).status_code == 401
+
+
+def test_a_kept_connection_that_the_engine_has_closed_is_no_failure(client: httpx.Client) -> None:
+    known: set[int] = set()
+
+    def answer(asked: Asked) -> Said:
+        is_kept = asked.port in known
+        known.add(asked.port)
+        message = {"role": "assistant", "content": SAID}
+        return Said({"model": "m", "message": message, "done": True}, hangs_up=is_kept)
+
+    with serving(answer) as server:
+        an_engine("closes", server.url)
+        for _ in range(4):
+            response = client.post(OLLAMA_CHAT, json=body(OLLAMA_CHAT, stream=False))
+            assert (response.status_code, response.json()["message"]["content"]) == (200, SAID)
 
 
 def test_the_models_are_listed_for_each_kind_of_client(client: httpx.Client) -> None:
