@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from inference.model_names import same_model, short_name
-from inference.models import EngineModel
+from inference.models import Engine, EngineModel
 from inference.selectors import aliases
 
 
@@ -22,13 +22,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class FleetModel:
-    """One model of the fleet; sizes in bytes, the context in tokens, None where no engine says."""
+    """One model of the fleet; sizes in bytes, the context in tokens, None where no engine says.
+
+    `abilities` are what Ollama's clients ask for before they send tools or pictures.
+    """
 
     name: str
     places: tuple[Place, ...]
     size_bytes: int | None
     context_length: int | None
     can_generate: bool
+    abilities: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
     @property
@@ -82,7 +86,18 @@ def _model(rows: list[EngineModel]) -> FleetModel:
         size_bytes=next((row.size_bytes for row in rows if row.size_bytes is not None), None),
         context_length=next((row.context_length for row in rows if row.context_length is not None), None),
         can_generate=any(row.can_generate for row in rows),
+        abilities=_abilities(rows),
     )
+
+
+def _abilities(rows: list[EngineModel]) -> tuple[str, ...]:
+    """What some engine says that the model can. Engines of OpenAI's kind do not say, and take tools."""
+    told = [word for row in rows for word in row.abilities.split(",") if word]
+    for row in rows:
+        if not row.abilities:
+            told += ["completion"] if row.can_generate else ["embedding"]
+            told += ["tools"] if row.engine.kind == Engine.Kind.OPENAI else []
+    return tuple(dict.fromkeys(told))
 
 
 def models_there_are() -> list[tuple[str, bool]]:

@@ -84,7 +84,7 @@ def ollama_show(request: HttpRequest) -> JsonResponse:
             "template": "",
             "details": _details(),
             "model_info": info,
-            "capabilities": ["completion"] if model.can_generate else ["embedding"],
+            "capabilities": list(model.abilities),
             "modified_at": EPOCH,
         }
     )

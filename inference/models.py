@@ -81,6 +81,13 @@ class EngineModel(models.Model):
     context_length = models.IntegerField(null=True)
     can_generate = models.BooleanField(default=True, help_text="False for models that only embed.")
     loaded_context = models.IntegerField(null=True, help_text="The context it was loaded with, in tokens.")
+    abilities = models.CharField(
+        max_length=200,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="What its engine says that it can, with commas.",
+    )
 
     class Meta:
         ordering = ("name",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +11,16 @@ import orjson
 
 MAX_MODELS = 2000
 MAX_NAME = 200
+MAX_ABILITIES = 12
+_WORD = re.compile(r"[a-z_-]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSeen:
     """A model that an engine has. Size in bytes and context in tokens are None where it does not say.
 
-    `can_generate` is false for models that only embed. `loaded_context` is the context that a resident model was
+    `can_generate` is false for models that only embed. `abilities` are what Ollama calls capabilities, none where
+    the engine does not tell. `loaded_context` is the context that a resident model was
     loaded with, where that is the request's to choose (Ollama).
     """
 
@@ -26,6 +30,7 @@ class ModelSeen:
     context_length: int | None = None
     can_generate: bool = True
     loaded_context: int | None = None
+    abilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ def ollama_models(tags: Any, running: Any, *, lacks_ps: bool = False) -> tuple[M
                 ),
                 can_generate=not isinstance(capabilities, list) or "completion" in capabilities,
                 loaded_context=_first(loaded.get(name, {}).get("context_length")),
+                abilities=_words(capabilities),
             )
         )
     return _kept(seen)
@@ -141,6 +147,12 @@ def _kept(seen: Iterable[ModelSeen]) -> tuple[ModelSeen, ...]:
     """Those with a name that fits its column, each once, and not without end."""
     named = {model.name: model for model in seen if 0 < len(model.name) <= MAX_NAME}
     return tuple(named.values())[:MAX_MODELS]
+
+
+def _words(told: Any) -> tuple[str, ...]:
+    """Short words out of a list of whatever kind."""
+    given = told[:MAX_ABILITIES] if isinstance(told, list) else ()
+    return tuple(word for word in given if isinstance(word, str) and _WORD.fullmatch(word))
 
 
 def _number(value: Any) -> int | None:

@@ -29,7 +29,7 @@ from nodes.states import Seen
 LATELY = timedelta(seconds=3)
 """A generation that ended within this time proves that an engine lives, though it did not answer in time."""
 _WRITTEN = ("kind", "is_online", "reason", "since", "probed_at", "server", "slots", "chat_path_missing")
-_COLUMNS = ("is_resident", "size_bytes", "context_length", "can_generate", "loaded_context")
+_COLUMNS = ("is_resident", "size_bytes", "context_length", "can_generate", "loaded_context", "abilities")
 MAX_SLOTS = 1024
 
 
@@ -193,6 +193,7 @@ def _update(row: EngineModel, model: ModelSeen) -> bool:
         _within(model.context_length, 2**31),
         model.can_generate,
         _within(model.loaded_context, 2**31),
+        ",".join(model.abilities),
     )
     before = tuple(getattr(row, name) for name in _COLUMNS)
     for name, value in zip(_COLUMNS, values, strict=True):

@@ -31,8 +31,15 @@ TAGS = {
 }
 PS = {"models": [{"name": "qwen:4b", "size": 120, "size_vram": 120, "context_length": 4096}]}
 LOOKED_UP = (
-    ModelSeen("qwen:4b", is_resident=True, size_bytes=100, context_length=4096, loaded_context=4096),
-    ModelSeen("bge:latest", is_resident=False, size_bytes=50, can_generate=False),
+    ModelSeen(
+        "qwen:4b",
+        is_resident=True,
+        size_bytes=100,
+        context_length=4096,
+        loaded_context=4096,
+        abilities=("completion", "tools"),
+    ),
+    ModelSeen("bge:latest", is_resident=False, size_bytes=50, can_generate=False, abilities=("embedding",)),
 )
 OLLAMA: dict[str, Any] = {
     "/api/version": {"version": "0.33.0"},

@@ -359,4 +359,8 @@ def test_the_models_are_listed_for_each_kind_of_client(client: httpx.Client) -> 
     first = client.get("/api/models").json()["models"][0]
     assert (first["resident"], [node["name"] for node in first["nodes"]]) == (True, ["fast", "slow"])
     assert client.post("/api/show", json={"model": "phi"}).json()["capabilities"] == ["completion"]
+    EngineModel.objects.filter(name="phi:latest").update(abilities="completion,vision")
+    an_engine("other", models=("phi:latest",), kind="openai")
+    shown = client.post("/api/show", json={"model": "phi"}).json()["capabilities"]
+    assert shown == ["completion", "vision", "tools"]
     assert client.post("/api/pull", json={"model": "phi"}).status_code == 501
