@@ -19,7 +19,7 @@ from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Whole
 from inference.errors import NodeFault, NotSupported
 from inference.records import Note
-from inference.scheduling import Candidate
+from inference.scheduling import Candidate, same_model
 from inference.slots import Held
 from inference.surfaces.base import Asked
 from inference.upstream import Target
@@ -88,6 +88,12 @@ class Exchange(ABC):
         self._began = time.monotonic()
         self._ttft_ms: int | None = None
         self._whole = Whole()
+
+    @property
+    def _model(self) -> str:
+        """The engine's name of the model; the client's own where Ollama knows both: its bytes stay as they are."""
+        asked, own = self._asked.model, self.route.candidate.model
+        return asked if self.route.target.kind == "ollama" and same_model(asked, own) else own
 
     @property
     @abstractmethod

@@ -50,7 +50,7 @@ class TextExchange(Exchange):
         return self._surface.dialect == self.route.target.kind
 
     def _call(self) -> Call:
-        model, target = self.route.candidate.model, self.route.target
+        model, target = self._model, self.route.target
         if not self._is_own:
             generation = replace(
                 self._surface.generation(self._asked, model), context=self.route.candidate.context
@@ -133,7 +133,7 @@ class TextExchange(Exchange):
 
     async def _translated(self, response: aiohttp.ClientResponse, request_id: str) -> None:
         reader = _READERS[self._dialect.kind](self._limits.max_reply_bytes)
-        writer = self._surface.writer(self._asked, self.route.candidate.model, request_id)
+        writer = self._surface.writer(self._asked, self._model, request_id)
         async for delta in self._deltas(response, reader):
             self._whole.usage = delta.usage or self._whole.usage
             if not self._asked.wants_stream:

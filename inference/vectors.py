@@ -20,9 +20,9 @@ class VectorExchange(Exchange):
     ) -> None:
         super().__init__(route, asked, client, limits)
         self._surface = surface
-        self._request = None if self._is_own else surface.request(asked, route.candidate.model)
+        self._request = None if self._is_own else surface.request(asked, self._model)
         if self._request is None:
-            self.call = surface.own_call(asked, route.candidate.model, context=route.candidate.context)
+            self.call = surface.own_call(asked, self._model, context=route.candidate.context)
         else:
             self.call = embedding_call(route.target.kind, self._request)
 
@@ -39,6 +39,6 @@ class VectorExchange(Exchange):
         else:
             vectors = read_vectors(self.route.target.kind, body, len(self._request.texts))
             tokens = vectors.prompt_tokens
-            body = self._surface.answer(self._asked, self.route.candidate.model, vectors)
+            body = self._surface.answer(self._asked, self._model, vectors)
         self._whole.usage = Usage(tokens, 0)
         await self._client.whole(200, kind, body, self.route)
