@@ -31,6 +31,8 @@ _OVERFLOW = re.compile(
     re.I,
 )
 _MODEL_MISSING = re.compile(r"model_not_found|\bmodel\b.{0,200}?\b(not found|does not exist)", re.I | re.S)
+# llama.cpp's 500 for pictures and sounds to a model that has neither eyes nor ears.
+_NOT_SUPPORTED = re.compile(r"\b(image|audio|video) input is not supported", re.I)
 # Wrong input that Ollama answers with 500.
 _REFUSED_AS_500 = re.compile(r"^option \".*\" must be|^invalid format:|^invalid option", re.I)
 
@@ -81,7 +83,7 @@ def _meaning(status: int, said: Said) -> tuple[type[InferenceError], str]:
         return EngineTimeout, f"The engine, or a proxy before it, gave up on the prompt ({_named(status)})"
     if 200 < status < 300:
         return InvalidReply, f"The engine answered without an answer ({_named(status)})"
-    if status == 501:
+    if status == 501 or (status == 500 and _NOT_SUPPORTED.search(hint)):
         return NotSupported, "The engine does not do this"
     if status >= 499 and not _REFUSED_AS_500.search(said.message):
         return EngineFailure, f"The engine failed on the prompt ({_named(status)})"

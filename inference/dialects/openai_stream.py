@@ -111,6 +111,9 @@ class OpenAICollector:
             chunk = orjson.loads(event)
         except orjson.JSONDecodeError as error:
             raise InvalidReply(f"The engine streamed an event that is not JSON: {error}.") from error
+        if chunk is None:
+            # How llama.cpp begins the stream of a completion of several prompts.
+            return False
         if not isinstance(chunk, dict):
             raise InvalidReply("The engine streamed an event that is not a JSON object.")
         if chunk.get("error"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -59,7 +59,12 @@ class _Ollama(Unnamed):
 
     def writer(self, asked: Asked, model: str, request_id: str) -> Writer:
         """A writer of lines, or of one reply."""
-        return OllamaWriter(asked.model or model, is_chat=self.path == CHAT)
+        kind = OllamaWriter if self._says(asked.body) else LoadWriter
+        return kind(asked.model or model, is_chat=self.path == CHAT)
+
+    def _says(self, body: Mapping[str, Any]) -> bool:
+        """Whether there is something to answer; without it, it is asked that the model be loaded."""
+        return bool(body.get("messages" if self.path == CHAT else "prompt"))
 
 
 class OllamaChat(_Ollama):
@@ -75,7 +80,9 @@ class OllamaChat(_Ollama):
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """Messages with pictures as parts and tool calls with JSON text."""
-        messages = [_message(one) for one in asked.body.get("messages") or ()]
+        if not self._says(asked.body):
+            return _one_token(model)
+        messages = _answered([_message(one) for one in asked.body.get("messages") or ()])
         return Generation(model, messages, _sampling(asked.body), wants_stream=True)
 
     def ping(self) -> bytes:
@@ -100,6 +107,8 @@ class OllamaGenerate(_Ollama):
     def generation(self, asked: Asked, model: str) -> Generation:
         """The prompt as the user's message, after the system's."""
         body = asked.body
+        if not self._says(body):
+            return _one_token(model)
         system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
         user = _message({"role": "user", "content": body.get("prompt") or "", "images": body.get("images")})
         return Generation(model, [*system, user], _sampling(body), wants_stream=True)
@@ -127,7 +136,8 @@ class OllamaWriter:
             self._gather(part)
         if not delta.text and not delta.thinking:
             return b""
-        return self._line(self._said(delta.text, delta.thinking), done=False)
+        told = self._said(delta.text, delta.thinking) | _likelihoods(delta.logprobs)
+        return self._line(told, done=False)
 
     def end(self) -> bytes:
         """Tool calls, if there were any, then the line that says that it is done."""
@@ -139,9 +149,8 @@ class OllamaWriter:
         """One reply."""
         self._usage, self._reason = answer.usage, answer.finish_reason or "stop"
         calls = [_call(call) for _, call in sorted(answer.calls.items())]
-        return self._line(
-            self._said("".join(answer.text), "".join(answer.thinking), calls), done=True
-        ).strip()
+        said = self._said("".join(answer.text), "".join(answer.thinking), calls)
+        return self._line(said | _likelihoods(answer.logprobs), done=True).strip()
 
     def _gather(self, part: CallPart) -> None:
         call = self._calls.setdefault(part.index, {"id": "", "name": "", "arguments": ""})
@@ -168,6 +177,35 @@ class OllamaWriter:
         counts = {"prompt_eval_count": self._usage.prompt_tokens, "eval_count": self._usage.completion_tokens}
         known = {name: value for name, value in counts.items() if value}
         return {"done_reason": reason, "total_duration": took_ns, "eval_duration": took_ns} | known
+
+
+class LoadWriter(OllamaWriter):
+    """Answers who only wants the model loaded: the one token that the engine says to it is not passed on."""
+
+    def piece(self, delta: Delta) -> bytes:
+        """Nothing."""
+        return b""
+
+    def end(self) -> bytes:
+        """One line."""
+        return self._line(self._said("", ""), done=True)
+
+    def whole(self, answer: Whole) -> bytes:
+        """The same."""
+        return self.end().strip()
+
+    def _last(self) -> dict[str, Any]:
+        return {"done_reason": "load"}
+
+
+def _one_token(model: str) -> Generation:
+    """What makes an engine load a model when it knows no other way."""
+    return Generation(model, [{"role": "user", "content": "Hello"}], {"max_tokens": 1}, wants_stream=True)
+
+
+def _likelihoods(logprobs: Sequence[Any]) -> dict[str, Any]:
+    """Beside the message; each token's are the same in both dialects."""
+    return {"logprobs": list(logprobs)} if logprobs else {}
 
 
 def _ping(said: dict[str, Any]) -> bytes:
@@ -212,6 +250,17 @@ def _message(written: Mapping[str, Any]) -> dict[str, Any]:
     if written.get("tool_calls"):
         made["tool_calls"] = [_written_call(place, one) for place, one in enumerate(written["tool_calls"])]
     return made
+
+
+def _answered(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of tools with the id of the call they answer, which Ollama's clients leave out: it is by their order."""
+    waiting: list[str] = []
+    for message in messages:
+        if message.get("tool_calls"):
+            waiting = [str(call.get("id")) for call in message["tool_calls"] if isinstance(call, dict)]
+        elif message["role"] == "tool" and not message.get("tool_call_id") and waiting:
+            message["tool_call_id"] = waiting.pop(0)
+    return messages
 
 
 def _picture(image: Any) -> dict[str, Any]:

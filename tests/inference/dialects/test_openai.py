@@ -231,6 +231,13 @@ class TestStreams:
         with pytest.raises(errors.InvalidReply):
             _collect(event)
 
+    def test_it_passes_over_the_nothing_that_begins_completions_of_several_prompts(self) -> None:
+        texts = [
+            b'data: {"choices":[{"index":%d,"text":"x","finish_reason":"stop"}]}\n\n' % i for i in (1, 0)
+        ]
+        reply = _collect(b"data: null\n\n" + b"".join(texts))
+        assert [choice["index"] for choice in orjson.loads(reply.json)["choices"]] == [0, 1]
+
     def test_it_bounds_what_it_keeps_however_it_comes(self) -> None:
         for piece in (_chunk(_delta(content="x" * 300)), b"data: " + b"x" * 300, b"{" + b" " * 300):
             with pytest.raises(errors.ReplyTooLarge):
@@ -298,6 +305,12 @@ class TestErrors:
                 {"detail": [{"loc": ["body"], "msg": "bad"}]},
                 errors.RequestRefused,
                 '[{"loc":["body"],"msg":"bad"}]',
+            ),
+            (
+                500,
+                {"error": {"message": "image input is not supported", "type": "server_error"}},
+                errors.NotSupported,
+                "image input is not supported",
             ),
             (500, {"error": "CUDA out of memory"}, errors.EngineFailure, "CUDA out of memory"),
             (504, {}, errors.EngineTimeout, None),
