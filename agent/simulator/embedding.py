@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import math
 import random
+import struct
 from collections.abc import Sequence
 
 from agent.simulator import faults
@@ -21,6 +23,11 @@ NOT_AN_EMBEDDER = "This server does not support embeddings. Start it with `--emb
 def vectors_of(texts: Sequence[str], dimensions: int | None = None) -> list[list[float]]:
     """A unit vector for each text: the same for the same text, and of fewer dimensions where asked."""
     return [_vector(text, dimensions) for text in texts]
+
+
+def packed(vector: Sequence[float]) -> str:
+    """A vector as OpenAI's clients ask for it: little-endian 32-bit floats in base64."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 async def embed(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.simulator import faults
+from agent.simulator.abilities import ToolCall
 from agent.simulator.connection import BUFFER, LAST_CHUNK, Exchange, chunk
 from agent.simulator.engine import SHORTEST_STEP_S, WHOLE_STEP_S, Engine, Pace, Refusal
 from agent.simulator.residency import Model
@@ -33,6 +34,13 @@ class Ask:
     finish_reason: str
     is_stream: bool
     keep_alive_s: float | None = None
+    thoughts: Sequence[str] = ()
+    calls: Sequence[ToolCall] = ()
+
+    @property
+    def completion_tokens(self) -> int:
+        """How many tokens the answer has; a call of a tool counts as one."""
+        return len(self.thoughts) + len(self.pieces) + len(self.calls)
 
 
 @dataclass
@@ -51,6 +59,9 @@ class Voice(Protocol):
 
     def opening(self) -> bytes:
         """The head of a stream and what stands before its first token."""
+
+    def thought(self, text: str) -> bytes:
+        """One record of a stream with a part of what the model thinks."""
 
     def token(self, text: str) -> bytes:
         """One record of a stream."""
@@ -79,7 +90,7 @@ async def generate(engine: Engine, exchange: Exchange, ask: Ask, voice: Voice) -
         return await answer(engine, exchange, ask, voice, timing, fault)
 
     await occupy(engine, exchange, ask.model, ask.prompt, work, keep_alive_s=ask.keep_alive_s)
-    engine.counts.tokens += len(ask.pieces)
+    engine.counts.tokens += ask.completion_tokens
 
 
 async def occupy(
@@ -181,6 +192,7 @@ async def _stream(
     last = max(1, len(pieces) // 2) if fault == faults.CUT else len(pieces)
     pace = Pace(engine, len(pieces), shortest_step_s=SHORTEST_STEP_S)
     sent, pending = 0, voice.opening()
+    pending += b"".join(chunk(voice.thought(text)) for text in ask.thoughts)
     if fault == faults.SILENT:
         exchange.write(pending[: pending.index(HEAD_END) + len(HEAD_END)])
         await asyncio.get_running_loop().create_future()

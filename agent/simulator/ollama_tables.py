@@ -86,7 +86,10 @@ def _details(engine: Engine, model: Model) -> dict[str, object]:
 
 
 def _capabilities(model: Model) -> list[str]:
-    return ["embedding"] if model.is_embedder else ["completion"]
+    if model.is_embedder:
+        return ["embedding"]
+    able = {"tools": model.calls_tools, "thinking": model.thinks}
+    return ["completion", *(name for name, has in able.items() if has)]
 
 
 def _modified_at(engine: Engine) -> str:

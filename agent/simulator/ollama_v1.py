@@ -7,14 +7,14 @@ from urllib.parse import unquote
 
 from agent.simulator.bodies import Body, flag_field, go_body, limit_of, list_field, text_field
 from agent.simulator.connection import Exchange, whole
-from agent.simulator.embedding import embed, vectors_of
+from agent.simulator.embedding import embed, packed, vectors_of
 from agent.simulator.engine import Engine, Refusal
 from agent.simulator.formats import go_json
 from agent.simulator.generation import generate
-from agent.simulator.ollama_asks import chat_model, found_model, v1_ask
+from agent.simulator.ollama_asks import chat_model, found_model, v1_ask, v1_chat_ask
 from agent.simulator.ollama_tables import v1_model
 from agent.simulator.ollama_voice import JSON, V1_JSON, V1Voice, go_whole, method_not_allowed
-from agent.simulator.reply_text import last_user_text, message_text, token_count
+from agent.simulator.reply_text import token_count
 
 _KINDS = {400: "invalid_request_error", 404: "not_found_error"}
 
@@ -58,8 +58,7 @@ class OllamaV1:
         if not messages:
             raise Refusal(400, "[] is too short - 'messages'")
         model = chat_model(self._engine, body, "ChatCompletionRequest")
-        texts = [message_text(message.get("content")) for message in messages if isinstance(message, dict)]
-        ask = v1_ask(self._engine, model, body, texts, last_user_text(messages))
+        ask = v1_chat_ask(self._engine, model, body, messages)
         voice = V1Voice(str(body["model"]), is_chat=True, wants_usage=_wants_usage(body))
         await generate(self._engine, exchange, ask, voice)
 
@@ -79,7 +78,9 @@ class OllamaV1:
         inputs = [str(text) for text in texts]
         vectors = vectors_of(inputs, limit_of(body.get("dimensions")))
         count = token_count(inputs)
-        rows = [{"object": "embedding", "embedding": v, "index": i} for i, v in enumerate(vectors)]
+        is_packed = body.get("encoding_format") == "base64"
+        shown = [packed(vector) if is_packed else vector for vector in vectors]
+        rows = [{"object": "embedding", "embedding": v, "index": i} for i, v in enumerate(shown)]
         usage = {"prompt_tokens": count, "total_tokens": count}
         answer = go_json({"object": "list", "data": rows, "model": body["model"], "usage": usage})
         await embed(self._engine, exchange, model, inputs, go_whole(200, answer, V1_JSON))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 
+from agent.simulator.abilities import ToolCall, written
 from agent.simulator.connection import chunk, date_line, whole
 from agent.simulator.formats import created_at, go_json, nanoseconds
 from agent.simulator.generation import Ask, Timing
@@ -51,13 +53,18 @@ class NativeVoice:
         """The head alone."""
         return stream_head(NDJSON)
 
+    def thought(self, text: str) -> bytes:
+        """One line."""
+        return f'{self._start("", _thinking(text))},"done":false}}\n'.encode()
+
     def token(self, text: str) -> bytes:
         """One line."""
         return f'{self._start(text)},"done":false}}\n'.encode()
 
     def closing(self, ask: Ask, timing: Timing) -> bytes:
-        """The line that says it is done, with the times in nanoseconds."""
-        return f"{self._start('')}{self._end(ask, timing)}\n".encode()
+        """Each call of a tool whole; then the line that says it is done, with the times in nanoseconds."""
+        lines = [f'{self._start("", _native_calls([call]))},"done":false}}\n' for call in ask.calls]
+        return f"{''.join(lines)}{self._start('')}{self._end(ask, timing)}\n".encode()
 
     def silence(self) -> bytes:
         """Nothing."""
@@ -65,7 +72,8 @@ class NativeVoice:
 
     def whole(self, ask: Ask, timing: Timing) -> bytes:
         """One object with everything."""
-        return go_whole(200, f"{self._start(''.join(ask.pieces))}{self._end(ask, timing)}", JSON)
+        more = _thinking("".join(ask.thoughts)) + _native_calls(ask.calls)
+        return go_whole(200, f"{self._start(''.join(ask.pieces), more)}{self._end(ask, timing)}", JSON)
 
     def unfinished(self, ask: Ask) -> bytes:
         """As after an aborted prediction: 200, not done, no reason, no counts."""
@@ -75,15 +83,16 @@ class NativeVoice:
         """The answer to a request that only loads or unloads a model; never a stream."""
         return go_whole(200, f'{self._start("")},"done":true,"done_reason":"{reason}"}}', JSON)
 
-    def _start(self, text: str) -> str:
-        return f'{{"model":{self._model},"created_at":"{created_at()}",{self._before}{go_json(text)}{self._after}'
+    def _start(self, text: str, more: str = "") -> str:
+        head = f'{{"model":{self._model},"created_at":"{created_at()}"'
+        return f"{head},{self._before}{go_json(text)}{more}{self._after}"
 
     def _end(self, ask: Ask, timing: Timing) -> str:
         context = ""
         if self._has_context:
             numbers = range(259, 259 + min(64, ask.prompt_tokens + len(ask.pieces)))
             context = f',"context":[{",".join(map(str, numbers))}]'
-        counted = f',"eval_count":{len(ask.pieces)}' if ask.pieces else ""
+        counted = f',"eval_count":{ask.completion_tokens}' if ask.completion_tokens else ""
         return (
             f',"done":true,"done_reason":"{ask.finish_reason}"{context}'
             f',"total_duration":{nanoseconds(timing.ended - timing.arrived)}'
@@ -108,12 +117,17 @@ class V1Voice:
         """The head alone; the role comes with the first token."""
         return stream_head(SSE)
 
+    def thought(self, text: str) -> bytes:
+        """One event."""
+        return self._event(self._choice("", "null", f',"reasoning":{go_json(text)}'))
+
     def token(self, text: str) -> bytes:
         """One event."""
         return self._event(self._choice(text, "null"))
 
     def closing(self, ask: Ask, timing: Timing) -> bytes:
-        """The event with the reason, the usage where it was asked for, and the end."""
+        """The calls of tools; the event with the reason, the usage where it was asked for, and the end."""
+        calls = self._event(self._choice("", "null", _v1_calls(ask.calls))) if ask.calls else b""
         finish = f'"{ask.finish_reason}"'
         last = (
             f'{{"index":0,"delta":{{}},"finish_reason":{finish}}}'
@@ -121,7 +135,7 @@ class V1Voice:
             else self._choice("", finish)
         )
         usage = self._event("", f",{_usage(ask)}") if self._wants_usage else b""
-        return self._event(last) + usage + b"data: [DONE]\n\n"
+        return calls + self._event(last) + usage + b"data: [DONE]\n\n"
 
     def silence(self) -> bytes:
         """An empty event without a model: what is left of an error that Ollama swallows here."""
@@ -140,20 +154,22 @@ class V1Voice:
 
     def _completion(self, ask: Ask, finish: str, usage: str) -> bytes:
         text = go_json("".join(ask.pieces))
-        content = f'"message":{{"role":"assistant","content":{text}}}' if self._is_chat else f'"text":{text}'
+        thinking = f',"reasoning":{go_json("".join(ask.thoughts))}' if ask.thoughts else ""
+        said = f'"role":"assistant","content":{text}{thinking}{_v1_calls(ask.calls)}'
+        content = f'"message":{{{said}}}' if self._is_chat else f'"text":{text}'
         choice = f'{{"index":0,{content},"finish_reason":{finish}}}'
         if not self._is_chat:
             choice = f'{{{content},"index":0,"finish_reason":{finish}}}'
         kind = "chat.completion" if self._is_chat else "text_completion"
         return go_whole(200, f'{self._start(kind)},"choices":[{choice}]{usage}}}', V1_JSON)
 
-    def _choice(self, text: str, finish: str) -> str:
+    def _choice(self, text: str, finish: str, more: str = "") -> str:
         written = go_json(text)
         if not self._is_chat:
             return f'{{"text":{written},"index":0,"finish_reason":{finish}}}'
         role = "" if self._has_begun else '"role":"assistant",'
         self._has_begun = True
-        return f'{{"index":0,"delta":{{{role}"content":{written}}},"finish_reason":{finish}}}'
+        return f'{{"index":0,"delta":{{{role}"content":{written}{more}}},"finish_reason":{finish}}}'
 
     def _event(self, choice: str, more: str = "") -> bytes:
         kind = "chat.completion.chunk" if self._is_chat else "text_completion"
@@ -166,8 +182,35 @@ class V1Voice:
         )
 
 
+def _thinking(text: str) -> str:
+    return f',"thinking":{go_json(text)}' if text else ""
+
+
+def _native_calls(calls: Sequence[ToolCall]) -> str:
+    """Arguments are an object here."""
+    told = [
+        {"id": one.identity, "function": {"index": one.index, "name": one.name, "arguments": one.arguments}}
+        for one in calls
+    ]
+    return f',"tool_calls":{go_json(told)}' if told else ""
+
+
+def _v1_calls(calls: Sequence[ToolCall]) -> str:
+    """Arguments are JSON text here."""
+    told = [
+        {
+            "id": one.identity,
+            "index": one.index,
+            "type": "function",
+            "function": {"name": one.name, "arguments": written(one.arguments)},
+        }
+        for one in calls
+    ]
+    return f',"tool_calls":{go_json(told)}' if told else ""
+
+
 def _usage(ask: Ask) -> str:
-    completion = len(ask.pieces)
+    completion = ask.completion_tokens
     return (
         f'"usage":{{"prompt_tokens":{ask.prompt_tokens},"completion_tokens":{completion}'
         f',"total_tokens":{ask.prompt_tokens + completion}}}'

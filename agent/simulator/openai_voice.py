@@ -49,6 +49,10 @@ class CompletionVoice:
         role = self._choice('"delta":{"role":"assistant","content":null}', "null")
         return _STREAM_HEAD + chunk(self._event(role))
 
+    def thought(self, text: str) -> bytes:
+        """One event of what a model thinks, as llama.cpp has it."""
+        return self._event(self._choice(f'"delta":{{"reasoning_content":{plain_json(text)}}}', "null"))
+
     def token(self, text: str) -> bytes:
         """One event."""
         return self._event(self._choice(self._text(text), "null"))

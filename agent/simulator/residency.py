@@ -39,6 +39,16 @@ class Model:
         """Whether it makes embeddings and does not chat."""
         return bool(re.search(r"embed|\bbge\b|minilm", self.name.lower()))
 
+    @property
+    def thinks(self) -> bool:
+        """Whether it thinks before it answers."""
+        return "think" in self.name.lower()
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it takes tools, and calls each of them."""
+        return "tool" in self.name.lower()
+
 
 @dataclass
 class _Loaded:
