@@ -15,6 +15,7 @@ STAMPS := $(VENV)/.installed
 RUNTIME := $(STAMPS)/runtime
 DEV := $(STAMPS)/dev
 SLOW := $(STAMPS)/slow
+CLIENTS := $(STAMPS)/clients
 MADE := $(STAMPS)/venv
 
 # An environment whose Python was upgraded or removed is made anew.
@@ -31,7 +32,7 @@ help: ## say what there is
 	@echo "make TARGET [ARGS='…'] [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: $(STAMPS)/$(LEVEL) ## install what the site needs (LEVEL=dev: and the tests; LEVEL=slow: everything)
+setup: $(STAMPS)/$(LEVEL) $(if $(filter slow,$(LEVEL)),$(CLIENTS)) ## install what the site needs (LEVEL=dev: and the tests; LEVEL=slow: everything)
 	@:
 
 demo: $(RUNTIME) ## start a demonstration: three simulated nodes, a sample dataset
@@ -43,7 +44,7 @@ up: $(RUNTIME) ## start this installation: web, controller, worker, agent
 test: $(DEV) ## run the quick tests
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-all: $(SLOW) ## run the linters, the quick tests on SQLite and on PostgreSQL, and the slow ones
+test-all: $(SLOW) $(CLIENTS) ## run the linters, the quick tests on SQLite and on PostgreSQL, and the slow ones
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test
 	@$(PY) -m tests.on_postgres -n $(WORKERS) $(ARGS)
@@ -61,12 +62,14 @@ bench: $(SLOW) ## measure, and write benchmarks/RESULTS.md
 lock: $(MADE) ## resolve requirements/*.in anew into *.txt (ARGS=--upgrade: newer versions)
 	@test -x $(VENV)/lock/bin/uv || { $(PY) -m venv $(VENV)/lock && \
 	  $(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check '$(LOCK_TOOL)'; }
-	@for level in runtime dev slow; do echo "Locking requirements/$$level.txt"; \
+	@for level in runtime dev slow clients/openai2 clients/openai3; do echo "Locking requirements/$$level.txt"; \
 	  $(VENV)/lock/bin/uv pip compile requirements/$$level.in $(LOCK) $(ARGS) \
 	  -o requirements/$$level.txt > /dev/null || exit 1; done
 	@echo "Locking what the gateway's bench measures beside it"
 	@$(VENV)/lock/bin/uv pip compile benchmarks/gateway/litellm.in $(LOCK) $(ARGS) \
 	  -o benchmarks/gateway/litellm.txt > /dev/null
+	@if command -v npm > /dev/null; then cd tests/clients/js && \
+	  npm update --package-lock-only --omit-lockfile-registry-resolved=true --no-audit --no-fund --silent; fi
 
 # --- What is installed --------------------------------------------------------------------------------------
 
@@ -84,6 +87,12 @@ $(SLOW): requirements/slow.txt $(MADE)
 	@echo "Installing what all tests need, real engines and databases too. This takes some minutes, once."
 	@$(PIP) --require-hashes -r requirements/slow.txt
 	@touch $(RUNTIME) $(DEV) $(SLOW)
+
+# Each client lives in an environment of its own: no single one could hold them all.
+$(CLIENTS): $(wildcard requirements/clients/*.txt) tests/clients/js/package-lock.json $(SLOW)
+	@echo "Installing the clients that are tried through the gateway. This takes a minute, once."
+	@$(PY) -m tests.clients.environments
+	@touch $(CLIENTS)
 
 $(MADE): $(if $(SOUND),,anew)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -22,10 +22,20 @@ class LlamaServer:
 
 @contextmanager
 def llama_server(
-    model: Path, *, slots: int = 4, context: int = 2048, api_key: str = ""
+    model: Path,
+    *,
+    slots: int = 4,
+    context: int = 2048,
+    api_key: str = "",
+    alias: str = ALIAS,
+    embeds: bool = False,
 ) -> Iterator[LlamaServer]:
-    """Serve a GGUF file; `context` is shared out among the slots. It is killed at the end."""
-    command = [sys.executable, __file__, str(model), str(slots), str(context), api_key]
+    """Serve a GGUF file; `context` is shared out among the slots. It is killed at the end.
+
+    One that `embeds` answers requests for vectors, and no others.
+    """
+    words = [str(model), str(slots), str(context), api_key, alias, "embeds" if embeds else ""]
+    command = [sys.executable, __file__, *words]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -45,22 +55,26 @@ def _address(process: subprocess.Popen[str]) -> str:
     raise RuntimeError(f"the llama.cpp server did not start; its process ended with {process.wait()}")
 
 
-def _serve(model: str, slots: int, context: int, api_key: str) -> None:
+def _serve(model: str, slots: str, context: str, api_key: str, alias: str, embeds: str) -> None:
     import time
 
     import xllamacpp
 
     settings = xllamacpp.CommonParams()
     settings.model.path = model
-    settings.model_alias = {ALIAS}
+    settings.model_alias = {alias}
     settings.port = 0
-    settings.n_parallel = slots
-    settings.n_ctx = context
+    settings.n_parallel = int(slots)
+    settings.n_ctx = int(context)
     settings.n_gpu_layers = 0
     settings.cpuparams.n_threads = 1
     settings.warmup = False
+    settings.use_jinja = True
     settings.endpoint_props = True
     settings.endpoint_slots = True
+    if embeds:
+        settings.embedding = True
+        settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     if api_key:
         settings.api_keys = [api_key]
     server = xllamacpp.Server(settings)
@@ -71,4 +85,4 @@ def _serve(model: str, slots: int, context: int, api_key: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    _serve(*sys.argv[1:])

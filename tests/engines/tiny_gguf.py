@@ -38,7 +38,7 @@ def write_model(path: Path, shape: Shape = SMALL) -> None:
     import gguf
     import numpy
 
-    tokens = _tokens(gguf.TokenType)
+    tokens = vocabulary(gguf.TokenType)
     writer = gguf.GGUFWriter(str(path), "llama")
     _describe(writer, shape, tokens)
     random = numpy.random.default_rng(shape.seed)
@@ -50,8 +50,8 @@ def write_model(path: Path, shape: Shape = SMALL) -> None:
     writer.close()
 
 
-def _tokens(kinds: Any) -> list[tuple[str, int]]:
-    """The vocabulary: text and kind of each token."""
+def vocabulary(kinds: Any) -> list[tuple[str, int]]:
+    """Text and kind of each token."""
     special = [("<unk>", kinds.UNKNOWN), ("<s>", kinds.CONTROL), ("</s>", kinds.CONTROL)]
     special += [(text, kinds.CONTROL) for text in ("<|im_start|>", _END)]
     byte_tokens = [(f"<0x{value:02X}>", kinds.BYTE) for value in range(256)]
@@ -70,6 +70,13 @@ def _describe(writer: Any, shape: Shape, tokens: list[tuple[str, int]]) -> None:
     writer.add_head_count_kv(shape.heads)
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_layer_norm_rms_eps(1e-5)
+    describe_tokens(writer, tokens)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(TEMPLATE)
+
+
+def describe_tokens(writer: Any, tokens: list[tuple[str, int]]) -> None:
+    """Write the vocabulary."""
     writer.add_tokenizer_model("llama")
     writer.add_token_list([text for text, _ in tokens])
     writer.add_token_scores([-float(index) for index in range(len(tokens))])
@@ -78,7 +85,6 @@ def _describe(writer: Any, shape: Shape, tokens: list[tuple[str, int]]) -> None:
     writer.add_unk_token_id(0)
     writer.add_eos_token_id(next(index for index, (text, _) in enumerate(tokens) if text == _END))
     writer.add_add_bos_token(True)
-    writer.add_chat_template(TEMPLATE)
 
 
 def _weights(
