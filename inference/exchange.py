@@ -18,8 +18,9 @@ from inference.dialects import DIALECTS
 from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Whole
 from inference.errors import NodeFault, NotSupported
+from inference.model_names import same_model
 from inference.records import Note
-from inference.scheduling import Candidate, same_model
+from inference.scheduling import Candidate
 from inference.slots import Held
 from inference.surfaces.base import Asked
 from inference.upstream import Target
