@@ -218,9 +218,9 @@ def _installed() -> Path | None:
 
 
 @contextlib.contextmanager
-def dpl(engines: Engines) -> Iterator[tuple[Contender, Installation]]:
+def dpl(engines: Engines) -> Iterator[Contender]:
     """A whole installation with the stub's engines as its nodes; measured is its web process."""
-    installation = Installation(DPL_POLL_INTERVAL_S=2, DPL_LOG_LEVEL="WARNING")
+    installation = Installation(DPL_POLL_INTERVAL_S=2, DPL_LOG_REQUESTS="false")
     try:
         installation.start()
         for dialect in ("openai", "ollama"):
@@ -230,7 +230,7 @@ def dpl(engines: Engines) -> Iterator[tuple[Contender, Installation]]:
         web = installation.role("web")[0]
         for other in installation.everything():
             (CORES.give_gateway if other == web else CORES.give_others)(other.pid)
-        yield Contender("dpl", installation.port, installation.key, (web.pid,)), installation
+        yield Contender("dpl", installation.port, installation.key, (web.pid,))
     finally:
         installation.stop()
 

@@ -6,7 +6,6 @@ the others. Every contender has its turn in each round, so that what else the ma
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 
 from benchmarks.gateway import table
@@ -15,14 +14,14 @@ from benchmarks.gateway.rounds import Plan, Results, settle
 from benchmarks.report import Section
 
 
-def measure() -> Section:
-    """All loads on all contenders that are on this machine."""
-    plan = Plan.quick() if os.environ.get("BENCH_QUICK") else Plan()
+def measure(*, is_quick: bool = False) -> Section:
+    """All loads on all contenders that are on this machine; about twelve minutes, or two when `is_quick`."""
+    plan = Plan.quick() if is_quick else Plan()
     with ExitStack() as stack:
         engines = stack.enter_context(stub())
-        ours, installation = stack.enter_context(dpl(engines))
+        ours = stack.enter_context(dpl(engines))
         found = [stack.enter_context(start(engines)) for start in (direct, bare, nginx, litellm)]
         settle(ours)
         results = Results(plan, [ours, *(one for one in found if one is not None)])
-        rows = table.rows(results, installation)
+        rows = table.rows(results)
     return Section("Gateway", table.note(results), rows)

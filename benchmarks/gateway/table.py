@@ -10,13 +10,12 @@ import psutil
 from benchmarks.gateway.rounds import PATHS, Figures, Results, ask
 from benchmarks.memory import kilobytes
 from benchmarks.report import Row
-from tests.chaos.installation import Installation
 
 MANY = (64, 256)
 STREAMS = 64
 
 
-def rows(results: Results, installation: Installation) -> list[Row]:
+def rows(results: Results) -> list[Row]:
     """Everything, measured in this order: memory at rest first, then what fills it."""
     web = psutil.Process(results.ours.pids[0])
     memory = kilobytes(web, "Pss") / 1024
@@ -40,7 +39,8 @@ def note(results: Results) -> str:
     return (
         f"{names}: one worker each on one core, stub engines and client on the rest; {results.plan.rounds} "
         f"interleaved rounds of {results.plan.seconds:g} s, medians. Load of the machine over the last quarter "
-        f"of an hour, this run included: {load:.1f}.{lacks}"
+        f"of an hour, this run included: {load:.1f}. Nobody writes lines of its requests; DPL records usage, metrics "
+        f"and each decision in its database.{lacks}"
     )
 
 
@@ -73,15 +73,24 @@ def _json_rows(results: Results) -> list[Row]:
 
 
 def _dialect_rows(results: Results) -> list[Row]:
-    """Plain answers by the other ways through the gateway, with what they cost."""
-    made = []
-    for what, path, model in (
-        ("Ollama's JSON from Ollama, passed through", PATHS["ollama"], "ollama-instant"),
-        ("OpenAI's JSON from Ollama, translated", PATHS["openai"], "ollama-instant"),
-    ):
-        found = [ask(results.ours, 16, results.plan.seconds, path=path, model=model) for _ in range(2)]
-        made.append(Row(f"{what}, 16 connections", _told(Figures(found))))
-    return made
+    """Plain answers by the other ways through the gateway: passed through as they are, and translated."""
+    passed = results.interleaved(
+        16, without=("litellm", "nginx", "direct"), path=PATHS["ollama"], model="ollama-instant"
+    )
+    ours, bare = passed["dpl"], passed["bare"]
+    what = "Ollama's JSON from Ollama, passed through, 16 connections"
+    told = [ask(results.ours, 16, results.plan.seconds, model="ollama-instant") for _ in range(2)]
+    return [
+        *_at_least(f"{what}: requests/s ÷ the bare proxy's", ours.rate, bare.rate, 0.5),
+        *_at_most(
+            f"{what}: processor per request ÷ the bare proxy's",
+            ours.processor_us,
+            bare.processor_us,
+            2.0,
+            "µs",
+        ),
+        Row("OpenAI's JSON from Ollama, translated, 16 connections", _told(Figures(told))),
+    ]
 
 
 def _latency_rows(results: Results) -> list[Row]:
