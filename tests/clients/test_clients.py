@@ -21,7 +21,7 @@ from tests.clients.fleet import Fleet, fleet
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCRIPTS = Path(__file__).parent / "scripts"
-LIMIT_S = 120
+LIMIT_S = 240
 _CHECKS = re.compile(r"^(?:export )?(?:async )?(?:def|function) ((?:check|gateway)_\w+)", re.MULTILINE)
 
 

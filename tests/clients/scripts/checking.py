@@ -7,6 +7,7 @@ A check is a function `check_…` that is given a Side and returns what it saw, 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import inspect
 import json
 import sys
@@ -23,6 +24,7 @@ TURNS = [
     {"role": "user", "content": "And two?"},
 ]
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+HUNG_S = 220
 SCHEMA = {
     "type": "object",
     "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}, "c": {"enum": ["a", "b"]}},
@@ -77,7 +79,11 @@ def refusal(ask: Callable[[], Any]) -> dict[str, Any]:
 
 
 def run(module: dict[str, Any]) -> None:
-    """Read the sides from standard input, run each check of the module on each, print what came of it."""
+    """Read the sides from standard input, run each check of the module on each, print what came of it.
+
+    A check that hangs ends the process, which then tells where it hung.
+    """
+    faulthandler.dump_traceback_later(HUNG_S, exit=True)
     sides = json.load(sys.stdin)
     for name, told in sides.items():
         models = {role: Model(**model) for role, model in told["models"].items()}
