@@ -77,7 +77,8 @@ class SlotPool:
         self._returning: list[Held] = []
         self._off_until = float("-inf")
         self._queue: deque[_Waiter] = deque()
-        self._others_wait: frozenset[str] = frozenset()
+        self._is_wanted = False
+        self._idle_s = IDLE_S
         self._looked_at = float("-inf")
         self._wake = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -159,8 +160,7 @@ class SlotPool:
 
     def _is_owed(self, held: Held) -> bool:
         """Whether another process waits, and this one has had the slot for its time."""
-        before_us = self._others_wait & {INTERACTIVE, AGED}
-        return bool(before_us) and self._clock() - self._mine[held] > SHARE_S
+        return self._is_wanted and self._clock() - self._mine[held] > SHARE_S
 
     def _from_idle(self, engine_ids: Sequence[int]) -> Held | None:
         for engine_id in engine_ids:
@@ -225,10 +225,6 @@ class SlotPool:
         if is_known_to_wait:
             await self._say_no_more()
 
-    @property
-    def _idle_s(self) -> float:
-        return IDLE_WHEN_WANTED_S if BATCH in self._others_wait else IDLE_S
-
     async def _rest(self) -> None:
         self._wake.clear()
         try:
@@ -258,7 +254,9 @@ class SlotPool:
             engine_id: [(held, since) for held, since in idle if held not in gone]
             for engine_id, idle in self._idle.items()
         }
-        self._others_wait = await call(slots.others_wait, instance_id=self._owner)
+        others = await call(slots.others_wait, instance_id=self._owner)
+        self._is_wanted = bool(others & {INTERACTIVE, AGED})
+        self._idle_s = IDLE_WHEN_WANTED_S if BATCH in others else IDLE_S
 
     async def _claim(self) -> bool:
         """One claim for all who wait for the same engines as the first; whether it brought anything."""
