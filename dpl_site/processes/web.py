@@ -16,6 +16,7 @@ import uvicorn
 from django.conf import settings
 
 from dpl_site.lib.parent import watch_parent
+from dpl_site.processes.connections import BoundedConnection
 from dpl_site.processes.refusal import CannotStart
 
 BACKLOG = 2048
@@ -72,7 +73,7 @@ def configuration() -> uvicorn.Config:
     return uvicorn.Config(
         "dpl_site.asgi:application",
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="websockets-sansio",
         ws_max_size=LARGEST_SOCKET_MESSAGE,
         ws_per_message_deflate=False,
