@@ -1,4 +1,4 @@
-"""Reads a request's body within its limits of size and time.
+"""How the door gets a request's body: within a size and a time, and what is left of it when the answer comes early.
 
 Async.
 """
@@ -14,35 +14,60 @@ from dpl_site.lib.refusals import Refused
 
 BODY_S = 60.0
 """How long a client may take to send its request."""
+FORGET_S = 10.0
+"""How long the rest of a refused body is read and forgotten.
+
+A connection that is closed while its client still sends is reset, and the answer is lost on its way.
+"""
 
 
 class ClientGone(Exception):
     """The client left before its answer was whole."""
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The request's body. Raises Refused (408, 413) and ClientGone."""
-    most = settings.DPL_MAX_REQUEST_MB * 1024 * 1024
-    announced = header(scope, b"content-length")
-    if announced.isdigit() and int(announced) > most:
-        raise _too_large()
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > most:
-                    raise _too_large()
-                if not message.get("more_body"):
-                    return b"".join(pieces)
-    except TimeoutError:
-        text = f"The request was not whole after {BODY_S:g} s. Send it faster."
-        raise Refused(text, code="too_slow", status=408) from None
+class RequestBody:
+    """The body of one request; its bytes are kept until they are read, and no longer."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope, self._receive = scope, receive
+        self._is_over = False
+
+    async def read(self) -> bytes:
+        """All of it. Raises Refused (408, 413) and ClientGone."""
+        most = settings.DPL_MAX_REQUEST_MB * 1024 * 1024
+        announced = header(self._scope, b"content-length")
+        if announced.isdigit() and int(announced) > most:
+            raise _too_large()
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(BODY_S):
+                while not self._is_over:
+                    pieces.append(await self._piece())
+                    size += len(pieces[-1])
+                    if size > most:
+                        raise _too_large()
+        except TimeoutError:
+            text = f"The request was not whole after {BODY_S:g} s. Send it faster."
+            raise Refused(text, code="too_slow", status=408) from None
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def forget(self) -> None:
+        """Read what is left and drop it, for FORGET_S at most."""
+        try:
+            async with asyncio.timeout(FORGET_S):
+                while not self._is_over:
+                    await self._piece()
+        except (TimeoutError, ClientGone):
+            self._is_over = True
+
+    async def _piece(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._is_over = not message.get("more_body")
+        body: bytes = message.get("body", b"")
+        return body
 
 
 def _too_large() -> Refused:

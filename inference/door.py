@@ -17,7 +17,7 @@ from accounts.networks import key_name_for, principal_of_network_async
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
-from inference.arrival import ClientGone, read_body
+from inference.arrival import ClientGone, RequestBody
 from inference.errors import InferenceError
 from inference.gateway import Gateway
 from inference.http_client import HttpClient
@@ -51,9 +51,10 @@ class GatewayDoor:
         """Answer one request."""
         token = trace.request_id.set(trace.accepted(header(scope, b"x-request-id")))
         trace.take_over(scope["headers"])
-        client = HttpClient(scope, send)
+        body = RequestBody(scope, receive)
+        client = HttpClient(scope, send, body.forget)
         try:
-            await self._answer(scope, receive, client)
+            await self._answer(scope, receive, client, body)
         except ClientGone:
             client.note.ended(CANCELLED, CLIENT_LEFT)
             logger.debug("a client left", extra={"action": "client_left"})
@@ -73,13 +74,13 @@ class GatewayDoor:
             self._gateway.record(client.note)
             trace.request_id.reset(token)
 
-    async def _answer(self, scope: Scope, receive: Receive, client: HttpClient) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, client: HttpClient, body: RequestBody) -> None:
         if scope["method"] != "POST":
             raise Refused(f"{scope['method']} is not possible here. Use POST.", status=405)
         client.note.principal = principal = await _admitted(scope)
         if principal.limits:
             client.told = await self._gateway.admit(principal)
-        asked = client.surface.read(await read_body(scope, receive))
+        asked = client.surface.read(await body.read())
         client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
         proxy = await self._gateway.proxy()
         stack, request_id = scope[EXIT_STACK], trace.request_id.get()

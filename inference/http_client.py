@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -30,14 +30,15 @@ _SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"
 class HttpClient:
     """The client of one request over HTTP."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, forget: Callable[[], Awaitable[None]]) -> None:
+        """`forget` reads what is left of the request, so that a client that still sends gets to see an error."""
         self.surface: Surface | VectorSurface = SURFACES[scope["path"]]
         self.has_begun = False
         self.has_content = False
         self.note = Note(trace.request_id.get(), scope["path"])
         self.told: Mapping[str, str] = {}
         """What every answer tells in its headers: how much of the key's limits is left."""
-        self._scope, self._send = scope, send
+        self._scope, self._send, self._forget = scope, send, forget
         self._sending_since = float("inf")
 
     def is_unread(self) -> bool:
@@ -114,7 +115,9 @@ class HttpClient:
             None,
             headers | {"content-length": str(len(body)), "connection": "close"},
         )
-        return await self._say({"type": "http.response.body", "body": body})
+        await self._say({"type": "http.response.body", "body": body, "more_body": True})
+        await self._forget()
+        return await self.end()
 
     async def _start(
         self, status: int, content_type: str, route: Route | None, more: dict[str, str] | None = None
