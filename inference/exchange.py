@@ -17,7 +17,7 @@ from dpl_site.lib import http
 from inference.dialects import DIALECTS
 from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Whole
-from inference.errors import NodeFault, NotSupported
+from inference.errors import InvalidReply, NodeFault, NotSupported
 from inference.model_names import same_model
 from inference.records import Note
 from inference.scheduling import Candidate
@@ -28,6 +28,7 @@ from inference.upstream import Target
 T = TypeVar("T")
 
 MAX_ERROR_BYTES = 64 * 1024
+HTML = "HTML came where the engine should answer: another program stands there, or before it."
 
 
 class Client(Protocol):
@@ -109,6 +110,8 @@ class Exchange(ABC):
         """The engine's answer to the client."""
         if response.status != 200:
             await self._refused(response)
+        elif response.headers.get("Content-Type", "").startswith("text/html"):
+            raise InvalidReply(HTML)
         else:
             await self._answered(response, request_id)
 
@@ -133,7 +136,8 @@ class Exchange(ABC):
         """The engine's no. What is the client's own fault is passed on as it was said."""
         body = await http.read_body(response, MAX_ERROR_BYTES)
         error = self._dialect.error(response.status, body)
-        if isinstance(error, NodeFault | NotSupported) or not self._is_own or self._client.has_begun:
+        is_theirs = self._is_own and 400 <= response.status < 500 and body.lstrip().startswith(b"{")
+        if isinstance(error, NodeFault | NotSupported) or not is_theirs or self._client.has_begun:
             raise error
         kind = response.headers.get("Content-Type", "application/json")
         await self._client.whole(response.status, kind, body, self.route)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -135,7 +136,8 @@ class Proxy:
 
     def _choose(self, wanted: Request, roster: Roster) -> Decision:
         snapshots = [
-            one for one in roster.seen_with(self._pool.busy) if not self._sightings.rests(one.engine_id)
+            replace(one, is_breaker_open=True) if self._sightings.rests(one.engine_id) else one
+            for one in roster.seen_with(self._pool.busy)
         ]
         return choose(wanted, snapshots, time.time(), self._policy)
 
@@ -172,7 +174,9 @@ class Proxy:
             message = f"The engine said nothing for {self._limits.silence_s:g} s."
             raise EngineTimeout(message) from error
         except http.TooLarge as error:
-            raise ReplyTooLarge(f"The answer is larger than {error.max_bytes} bytes.") from error
+            raise ReplyTooLarge(
+                f"The answer passed its limit: it is larger than {error.max_bytes} bytes."
+            ) from error
         except aiohttp.ClientError as error:
             raise ConnectionLost("The connection broke in the middle of the engine's answer.") from error
         finally:

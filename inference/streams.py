@@ -19,13 +19,16 @@ from inference.dialects.deltas import Delta, DeltaReader, Usage
 from inference.dialects.ollama_deltas import OllamaDeltas
 from inference.dialects.openai_deltas import OpenAIDeltas
 from inference.dialects.told import usage_in
-from inference.errors import InferenceError, StreamCut
-from inference.exchange import Client, Exchange, Limits, Route
+from inference.errors import InferenceError, InvalidReply, ReplyTooLarge, StreamCut
+from inference.exchange import HTML, Client, Exchange, Limits, Route
+from inference.lines import WholeLines
 from inference.surfaces.base import Answering, Asked, Surface
 
 T = TypeVar("T")
 
 PING_S = 10.0
+STREAM_FACTOR = 16
+"""How many bytes of a stream may come for each of an answer: every token has a record of its own around it."""
 TAIL_BYTES = 2048
 """A stream's last bytes, by which its end is known."""
 _USAGE = {"ollama": b'"eval_count"', "openai": b'"usage"'}
@@ -43,6 +46,7 @@ class TextExchange(Exchange):
         super().__init__(route, asked, client, limits)
         self._surface = surface
         self._is_opened = False
+        self._left = limits.max_reply_bytes * STREAM_FACTOR
         self.call = self._call()
 
     @property
@@ -67,6 +71,8 @@ class TextExchange(Exchange):
             await self._translated(response, request_id)
         elif not self.call.is_streaming:
             body = await self.meanwhile(http.read_body(response, self._limits.max_reply_bytes))
+            if not body.lstrip().startswith(b"{"):
+                raise InvalidReply("The engine's answer is no JSON object.")
             self._whole.usage = usage_in(body)
             await self._say_whole(response.headers.get("Content-Type", ""), body)
         elif not self._asked.wants_stream:
@@ -86,6 +92,15 @@ class TextExchange(Exchange):
             raise
         finally:
             await signs.stop()
+
+    async def _read(self, content: aiohttp.StreamReader) -> bytes:
+        """What has come of a stream; it has an end. Raises ReplyTooLarge."""
+        data = await content.readany()
+        self._left -= len(data)
+        if self._left < 0:
+            most = self._limits.max_reply_bytes * STREAM_FACTOR
+            raise ReplyTooLarge(f"The answer passed its limit: its stream is longer than {most} bytes.")
+        return data
 
     async def _ping(self) -> None:
         await self._begin(None)
@@ -108,24 +123,29 @@ class TextExchange(Exchange):
 
     async def _streamed(self, response: aiohttp.ClientResponse) -> None:
         """Bytes as they come. The end is known by the last of them: one that is missing is a failure."""
-        content = response.content
-        data = await self.meanwhile(content.readany())
+        content, lines = response.content, WholeLines(self._limits.max_reply_bytes)
+        data = await self.meanwhile(self._read(content))
         self._note_first()
+        if data.lstrip().startswith(b"<"):
+            raise InvalidReply(HTML)
         await self._begin(self.route)
         tail = b""
         while data:
-            await self._client.write(data)
             tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (tail + data)[-TAIL_BYTES:]
-            data = await content.readany()
+            if whole := lines.take(data):
+                await self._client.write(whole)
+            data = await self._read(content)
         if not self._surface.ends(tail):
             raise StreamCut("The engine's answer broke off before its end.")
+        if rest := lines.rest():
+            await self._client.write(rest)
         self._note_usage(tail)
         await self._client.end()
 
     async def _put_together(self, response: aiohttp.ClientResponse) -> None:
         """A stream of the engine as the one answer that the client wants."""
         collector = self._dialect.collector(self._limits.max_reply_bytes)
-        while data := await response.content.readany():
+        while data := await self._read(response.content):
             collector.feed(data)
         reply = collector.finish()
         self._whole.usage = Usage(reply.prompt_tokens, reply.completion_tokens)
@@ -149,12 +169,12 @@ class TextExchange(Exchange):
         return await self._client.end()
 
     async def _deltas(self, response: aiohttp.ClientResponse, reader: DeltaReader) -> AsyncIterator[Delta]:
-        data = await self.meanwhile(response.content.readany())
+        data = await self.meanwhile(self._read(response.content))
         self._note_first()
         while data:
             for delta in reader.feed(data):
                 yield delta
-            data = await response.content.readany()
+            data = await self._read(response.content)
         for delta in reader.finish():
             yield delta
 

@@ -68,8 +68,8 @@ class OpenAIChat(Unnamed):
         return b"[DONE]" in tail or b'"finish_reason":"' in tail.replace(b" ", b"")
 
     def late_error(self, message: str, code: str, status: int) -> bytes:
-        """An event that the clients of OpenAI raise an error for."""
-        return event(error_body(Words.OPENAI, message, code, status))
+        """An event that the clients of OpenAI raise an error for; the blank line ends one that broke off."""
+        return b"\n" + event(error_body(Words.OPENAI, message, code, status))
 
     def ping(self) -> bytes:
         """A comment, which every reader of events passes over."""

@@ -32,8 +32,8 @@ class SeedChat(OpenAIChat):
         return orjson.dumps(orjson.loads(body) | {"node": _told(node)})
 
     def late_error(self, message: str, code: str, status: int) -> bytes:
-        """An event that holds the error in the shape of this path's other errors."""
-        return event(error_body(Words.DPL, message, code, status))
+        """An event that holds the error in the shape of this path's other errors, after one that broke off."""
+        return b"\n" + event(error_body(Words.DPL, message, code, status))
 
 
 def _told(node: Answering) -> dict[str, object]:

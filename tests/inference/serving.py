@@ -11,6 +11,7 @@ from typing import Any, cast
 import uvicorn
 from django.core.asgi import get_asgi_application
 
+from dpl_site.processes.connections import BoundedConnection
 from dpl_site.processes.entrance import Site, Together
 from dpl_site.processes.presence import WebPresence
 from inference.door import GatewayDoor
@@ -36,7 +37,9 @@ def served() -> Iterator[str]:
         sockets=no_sockets,
         beside=Together(gateway, presence),
     )
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="critical", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(application, port=0, http=BoundedConnection, log_level="critical", ws="none")
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

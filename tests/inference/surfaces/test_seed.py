@@ -41,5 +41,5 @@ def test_and_a_field_of_a_plain_answer() -> None:
 
 
 def test_a_late_error_has_the_shape_of_this_paths_errors() -> None:
-    data = SURFACE.late_error("It broke.", "stream_cut", 502).decode().removeprefix("data: ")
+    data = SURFACE.late_error("It broke.", "stream_cut", 502).decode().lstrip().removeprefix("data: ")
     assert json.loads(data) == {"error": {"message": "It broke.", "code": "stream_cut"}}
