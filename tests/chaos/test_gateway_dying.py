@@ -99,7 +99,7 @@ async def test_a_client_is_told_within_a_second_that_an_engine_died_in_the_middl
 
 # --- A hundred times, under load --------------------------------------------------------------------------
 
-KILLS, KILL_EVERY_S, ENGINES, CLIENTS = 100, 0.7, 6, 64
+KILLS, KILL_EVERY_S, ENGINES, CLIENTS = 100, 0.6, 6, 64
 
 
 class Crowd:
