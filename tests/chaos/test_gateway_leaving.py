@@ -23,7 +23,7 @@ NEVER_MS = 600_000
 FLAT_BYTES = 12 * 1024 * 1024
 SPARE_THREADS, FILES_OF_A_CONNECTION = 4, 3
 """The pool for the database may start the rest of its threads late; SQLite has three files for each."""
-OURS = {"LifespanOn.main", "Server.serve", "presence", "records", "speeds"}
+OURS = {"LifespanOn.main", "Server.serve", "presence", "limits", "records", "speeds"}
 """Tasks of a web process at rest, by name."""
 
 

@@ -86,7 +86,7 @@ def test_the_site_is_served_with_these_bounds() -> None:
 def test_half_a_head_is_waited_for_and_then_refused(
     dial: Callable[..., socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD_S", 0.1)
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
     answer = to_end(dial(HEAD + b"X-Slow: "))
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert b"Send it faster" in answer
@@ -101,8 +101,9 @@ def test_who_connects_and_says_nothing_is_let_go(
 
 def test_an_endless_head_is_refused(dial: Callable[..., socket.socket]) -> None:
     connection = dial(HEAD + b"X-Long: ")
-    for _ in range(80):
-        connection.sendall(b"x" * 1024)
+    with contextlib.suppress(OSError):  # it may be closed before all is sent
+        for _ in range(80):
+            connection.sendall(b"x" * 1024)
     assert connection.recv(65536).startswith(b"HTTP/1.1 431 ")
 
 
