@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from inference.exchange import Route
+from inference.exchange import Limits, Route
 from inference.scheduling import Candidate, EngineSnapshot
 from inference.streams import TextExchange
 from inference.surfaces import SURFACES
@@ -16,6 +16,7 @@ from inference.upstream import Target
 from inference.vectors import VectorExchange
 
 NOBODY = cast(Any, None)
+LIMITS = Limits(1, 1, 1, 1000)
 SNAPSHOT = EngineSnapshot(1, 1, "n", is_online=True)
 
 
@@ -26,7 +27,7 @@ def sent(path: str, kind: str, model: str, has: str, **more: Any) -> tuple[bytes
     surface = SURFACES[path]
     asked = surface.read(json.dumps({"model": model, "messages": [], "input": "a"} | more).encode())
     kinds: Any = VectorExchange if surface.embeds else TextExchange
-    return asked.raw, kinds(route, surface, asked, NOBODY, NOBODY).call.body
+    return asked.raw, kinds(route, surface, asked, NOBODY, LIMITS).call.body
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/api/embed", "/api/embeddings"])
