@@ -17,7 +17,7 @@ from dpl_site.lib import http
 from inference.dialects import DIALECTS
 from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Whole
-from inference.errors import InvalidReply, NodeFault, NotSupported
+from inference.errors import InvalidReply, NodeFault, NotSupported, RequestRefused
 from inference.model_names import same_model
 from inference.records import Note
 from inference.scheduling import Candidate
@@ -136,7 +136,9 @@ class Exchange(ABC):
         """The engine's no. What is the client's own fault is passed on as it was said."""
         body = await http.read_body(response, MAX_ERROR_BYTES)
         error = self._dialect.error(response.status, body)
-        is_theirs = self._is_own and 400 <= response.status < 500 and body.lstrip().startswith(b"{")
+        # Ollama says 500 to options of a wrong type.
+        is_theirs = 400 <= response.status < 500 or isinstance(error, RequestRefused)
+        is_theirs = is_theirs and self._is_own and body.lstrip().startswith(b"{")
         if isinstance(error, NodeFault | NotSupported) or not is_theirs or self._client.has_begun:
             raise error
         kind = response.headers.get("Content-Type", "application/json")

@@ -332,6 +332,15 @@ def test_a_program_without_a_key_may_come_from_a_network_that_has_one(
         assert httpx.post(site + CHAT, json=body(CHAT, stream=False), headers=page).status_code == 401
 
 
+def test_ollamas_500_for_a_wrong_option_is_the_clients_own_fault_and_passed_on(client: httpx.Client) -> None:
+    with engine(models=("m",)) as url:
+        an_engine("fast", url)
+        wrong = body(OLLAMA_CHAT, stream=False, options={"temperature": "hot"})
+        response = client.post(OLLAMA_CHAT, json=wrong)
+    assert response.status_code == 500
+    assert response.json() == {"error": 'option "temperature" must be of type float32'}
+
+
 def test_a_kept_connection_that_the_engine_has_closed_is_no_failure(client: httpx.Client) -> None:
     known: set[int] = set()
 
