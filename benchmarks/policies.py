@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from benchmarks.report import Row, Section
+from inference.homes import Homes
 from inference.scheduling import EngineSnapshot, Request, choose
 
 SPEEDS = (1.0, 0.5, 0.25)
@@ -126,6 +127,7 @@ class Fleet:
         self._waiting: deque[Work] = deque()
         self._ends: list[tuple[float, int, Node, float]] = []
         self._number = 0
+        self._homes = Homes()
         self.firsts: list[float] = []
         self.last_end = 0.0
 
@@ -145,12 +147,14 @@ class Fleet:
         free = [node for node in self.nodes if node.is_free]
         if not free or self._policy == "random":
             return self._draw.choice(free) if free else None
-        request = Request(model=MODEL, prefix=work.conversation)
+        home = self._homes.of(work.conversation)
+        request = Request(model=MODEL, prefix=work.conversation, home=home)
         decision = choose(request, [node.seen for node in self.nodes], work.at, self._policy)
         ordered = (self.nodes[one.engine_id] for one in decision.candidates)
         return next(node for node in ordered if node.is_free)
 
     def _begin(self, node: Node, work: Work, now: float) -> None:
+        self._homes.note(work.conversation, node.seen.engine_id)
         first, whole = node.begin(work)
         self.firsts.append(now - work.at + first)
         self._number += 1

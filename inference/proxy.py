@@ -30,6 +30,7 @@ from inference.errors import (
     Unreachable,
 )
 from inference.exchange import Client, Exchange, Limits, Route
+from inference.homes import Homes
 from inference.llm_url import LlmUrlError
 from inference.nowhere import nowhere
 from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
@@ -68,6 +69,7 @@ class Proxy:
         policy: str,
     ) -> None:
         """`fresh` is a session that keeps no connections."""
+        self._homes = Homes()
         self._roster, self._pool, self._session, self._fresh = roster, pool, session, fresh
         self._sightings, self._limits, self._policy = sightings, limits, policy
         self._timeout = aiohttp.ClientTimeout(
@@ -93,6 +95,7 @@ class Proxy:
                 nodes=asked.nodes,
                 avoid=frozenset(avoid),
                 prefix=asked.prefix,
+                home=self._homes.of(asked.prefix),
             )
             try:
                 route = await self._route(wanted, attempt, client.note)
@@ -183,6 +186,7 @@ class Proxy:
             reply = exchange.report()
             client.note.used(reply)
         self._succeeded(route, reply)
+        self._homes.note(asked.prefix, route.target.engine_id)
 
     async def _open(self, exchange: Exchange, attempt: ExitStack, request_id: str) -> aiohttp.ClientResponse:
         """Send the call; the head of the answer. The connection is closed with `attempt` unless read to its end."""

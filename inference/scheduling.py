@@ -17,8 +17,10 @@ UNMEASURED_TOKENS_PER_SECOND = 20.0
 """What an engine is taken for until it has been measured: slow enough to be tried, not to be flooded."""
 LOAD_SECONDS = 20.0
 """What loading a model that is not resident is taken to cost."""
-AFFINITY_BOUND = 1.25
+HOME_BOUND = 3.0
 """A conversation stays with its engine while that would be done at most so much later than the best."""
+AFFINITY_BOUND = 1.25
+"""A new conversation goes by its hash to one of those that would be done at most so much later than the best."""
 TIE_BOUND = 1.05
 """Engines that would be done within so much of the best are taken for equally good."""
 _64_BITS = 2**64 - 1
@@ -65,7 +67,7 @@ class Request:
     """What is asked for. `model` empty: whatever is resident. `holder` is the lock the caller may pass under.
 
     `embeds`: vectors are asked for, which models that only embed give, and most others too. `prefix` is a hash
-    of the conversation's beginning, 0 for none.
+    of the conversation's beginning, 0 for none; `home` is the engine that answered it last.
     """
 
     model: str = ""
@@ -76,6 +78,7 @@ class Request:
     needs_lock: bool = False
     avoid: frozenset[int] = frozenset()
     prefix: int = 0
+    home: int | None = None
 
 
 class Candidate(NamedTuple):
@@ -213,12 +216,19 @@ def _by_finish(request: Request, accepted: list[Candidate], now: float) -> list[
 
 
 def _with_affinity(request: Request, ordered: list[Candidate]) -> list[Candidate]:
-    """The conversation stays with its engine, which remembers its beginning, while that is not much busier."""
-    near = _near(ordered, AFFINITY_BOUND)
-    if len(near) < 2:
-        return ordered
-    first = max(near, key=lambda one: _draw(request.prefix, one.engine_id))
-    kept = first._replace(note="the conversation's prefix belongs here")
+    """The conversation stays with its engine, which remembers its beginning, while that is not much busier.
+
+    One that was not seen yet goes where every process would send it, of those that are about as good.
+    """
+    first = next((one for one in ordered if one.engine_id == request.home), None)
+    note = "it answered this conversation before"
+    if first is None or first.expected_finish_s > ordered[0].expected_finish_s * HOME_BOUND:
+        near = _near(ordered, AFFINITY_BOUND)
+        if len(near) < 2:
+            return ordered
+        first = max(near, key=lambda one: _draw(request.prefix, one.engine_id))
+        note = "the conversation's prefix belongs here"
+    kept = first._replace(note=note)
     return [kept, *(one for one in ordered if one is not first)]
 
 

@@ -203,6 +203,21 @@ def test_when_another_node_takes_over_it_is_named_again(
     assert text_of(CHAT, httpx.Response(200, text=chunks), stream=True) == SAID
 
 
+def test_a_conversation_goes_on_where_it_began(client: httpx.Client) -> None:
+    turns: list[dict[str, str]] = []
+    with engine(models=("m",), echo=True) as one, engine(models=("m",), echo=True) as other:
+        an_engine("one", one)
+        an_engine("other", other)
+        for question in range(8):
+            nodes = set()
+            turns = [{"role": "user", "content": f"question {question}"}]
+            for _ in range(3):
+                response = client.post(OLLAMA_CHAT, json={"model": "m", "messages": turns, "stream": False})
+                nodes.add(response.headers["x-dpl-node-name"])
+                turns += [response.json()["message"], {"role": "user", "content": "go on"}]
+            assert len(nodes) == 1
+
+
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
 def test_usage_is_told_when_it_is_asked_for(client: httpx.Client, kind: str) -> None:
     with engine(models=("m",), dialect=kind, echo=True) as url:

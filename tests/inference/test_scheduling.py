@@ -196,3 +196,17 @@ def test_equal_engines_share_what_comes_at_one_moment_from_many_processes() -> N
 def test_all_the_candidates_are_kept_whatever_comes_first() -> None:
     for request in (M, replace(M, prefix=3)):
         assert sorted(order(request, *EQUAL, SLOW)) == [1, 2, 2, 3, 4, 5]
+
+
+def test_a_conversation_goes_to_the_engine_that_answered_it_while_that_is_not_much_busier() -> None:
+    for in_flight, first in ((0, 3), (7, 3), (9, 1)):
+        fleet = [EQUAL[0], replace(EQUAL[2], in_flight=in_flight)]
+        found = choose(replace(M, prefix=7, home=3), fleet, 1.0).candidates
+        assert found[0].engine_id == first
+        assert ("it answered this conversation before" in found[0].reasons) is (first == 3)
+
+
+def test_an_engine_that_is_gone_is_nobodys_home() -> None:
+    asked = replace(M, prefix=7, home=9)
+    assert order(asked, *EQUAL) == order(replace(asked, home=None), *EQUAL)
+    assert order(replace(asked, home=1, avoid=frozenset({1})), *EQUAL)[0] != 1
