@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from accounts.models import ApiKey, UsageDay
-from inference.models import GatewayCounter, RequestLog, Slot
+from inference.models import EngineSpeed, GatewayCounter, RequestLog, Slot
 from tests.datasets.making import an_engine
 from tests.inference.serving import served, until
 from tests.machines import Said, dead_url, engine, serving
@@ -70,8 +70,10 @@ def test_an_answer_is_recorded_with_its_tokens(
 
 def test_a_failover_tells_of_both_machines(client: httpx.Client) -> None:
     with engine(models=("m",), echo=True) as url:
-        an_engine("dead", dead_url(), slots=9)
-        an_engine("slow", url)
+        for made, seconds in ((an_engine("dead", dead_url()), 0.1), (an_engine("slow", url), 9.0)):
+            EngineSpeed.objects.create(
+                engine=made, model="m", tokens_per_second=9, seconds_per_request=seconds
+            )
         assert client.post(OLLAMA_CHAT, json=body(stream=False)).status_code == 200
     (row,) = logged()
     assert (row.node_name, row.attempts, row.outcome) == ("slow", 2, "ok")
