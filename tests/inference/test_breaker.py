@@ -30,6 +30,7 @@ def test_other_failures_open_it_after_some_in_a_row(kind: type[errors.InferenceE
         errors.EngineBusy("503"),
         errors.ModelMissing("no such model"),
         errors.NodeLocked("locked"),
+        errors.NotSupported("no embeddings here"),
         errors.ContextOverflow("too long"),
         errors.RequestRefused("bad"),
         errors.Cancelled("left"),

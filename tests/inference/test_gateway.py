@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from django.core.asgi import get_asgi_application
 from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services import key_create
-from dpl_site.processes.entrance import Site, Together
-from dpl_site.processes.presence import WebPresence
 from inference import streams
-from inference.door import GatewayDoor
-from inference.gateway import Gateway
 from inference.models import EngineModel, EngineSpeed, Slot
 from tests.datasets.making import an_engine
+from tests.inference.serving import served, until
 from tests.machines import Asked, Said, dead_url, engine, serving
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -35,27 +28,9 @@ SAID = "say it again"
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    """A web server with the gateway's door before Django; its address."""
-    presence = WebPresence()
-    gateway = Gateway(lambda: presence.instance_id)
-
-    async def no_sockets(scope: Any, receive: Any, send: Any) -> None:
-        raise NotImplementedError
-
-    application = Site(
-        doors=(GatewayDoor(gateway),),
-        pages=cast(Any, get_asgi_application()),
-        sockets=no_sockets,
-        beside=Together(gateway, presence),
-    )
-    config = uvicorn.Config(application, port=0, log_level="critical", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started and presence.instance_id)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(timeout=10)
+    """The address of a server that gives back every slot when it ends."""
+    with served() as url:
+        yield url
     assert not Slot.objects.filter(holder__isnull=False).exists(), "a slot was kept"
 
 
@@ -65,14 +40,6 @@ def client(site: str, keys: dict[str, str]) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {keys['otto']}"}
     with httpx.Client(base_url=site, headers=headers, timeout=20) as made:
         yield made
-
-
-def until(condition: Any, timeout_s: float = 5.0) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def body(path: str, *, stream: bool, **more: Any) -> dict[str, Any]:
