@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dpl_site.lib.refusals import Refused
-from inference.model_names import same_model
+from inference.model_names import same_model, short_name
 from inference.scheduling import Decision, EngineSnapshot, Request
 
 MOST_NAMES = 50
@@ -34,6 +34,7 @@ def _is_among(model: str, names: Iterable[str]) -> bool:
 
 
 def _unknown(model: str, names: Iterable[str]) -> Refused:
-    known = ", ".join(sorted(names)[:MOST_NAMES])
+    spelled = {short_name(name): name for name in sorted(names, key=len)}  # the longest spelling is told
+    known = ", ".join(sorted(spelled.values())[:MOST_NAMES])
     there_are = f"There are: {known}." if known else "No engine has any model yet."
     return Refused(f"model '{model}' not found on any node. {there_are}", code="model_not_found", status=404)

@@ -24,6 +24,14 @@ def test_an_alias_goes_to_its_model() -> None:
     assert choose(Request(model="gpt-4o"), [SNAPSHOT], 0).candidates[0].model == "llama3:8b"
 
 
+def test_a_model_that_is_spelled_two_ways_is_told_once() -> None:
+    both = [EngineSnapshot(1, 1, "a", True, resident=("m:latest", "n"))]
+    both.append(EngineSnapshot(2, 2, "b", True, resident=("m",)))
+    request = Request(model="none")
+    refused = nowhere(request, both, choose(request, both, 0))
+    assert refused.message.endswith("There are: m:latest, n.")
+
+
 def test_an_alias_of_a_model_that_nobody_has_is_not_found() -> None:
     lost = EngineSnapshot(1, 1, "a", True, resident=("m",), aliases={"gpt-4o": "llama3:8b"})
     request = Request(model="gpt-4o")
