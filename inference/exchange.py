@@ -11,9 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import aiohttp
-
-from dpl_site.lib import http
+from dpl_site.lib.http1 import Answer
 from inference.dialects import DIALECTS
 from inference.dialects.base import Call, Reply
 from inference.dialects.deltas import Whole
@@ -29,6 +27,7 @@ T = TypeVar("T")
 
 MAX_ERROR_BYTES = 64 * 1024
 HTML = "HTML came where the engine should answer: another program stands there, or before it."
+COMPRESSED = "The engine's answer came compressed, which nobody asked for: look at what stands before it."
 
 
 class Client(Protocol):
@@ -61,7 +60,6 @@ class Client(Protocol):
 class Limits:
     """Bounds of one exchange, in seconds and bytes."""
 
-    connect_s: float
     silence_s: float
     wait_s: float
     max_reply_bytes: int
@@ -103,15 +101,17 @@ class Exchange(ABC):
         """Whether client and engine speak one dialect."""
 
     @abstractmethod
-    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+    async def _answered(self, response: Answer, request_id: str) -> None:
         """The engine's yes to the client."""
 
-    async def pass_on(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+    async def pass_on(self, response: Answer, request_id: str) -> None:
         """The engine's answer to the client."""
         if response.status != 200:
             await self._refused(response)
-        elif response.headers.get("Content-Type", "").startswith("text/html"):
+        elif response.header(b"content-type").startswith("text/html"):
             raise InvalidReply(HTML)
+        elif response.header(b"content-encoding", "identity") != "identity":
+            raise InvalidReply(COMPRESSED)
         else:
             await self._answered(response, request_id)
 
@@ -132,16 +132,16 @@ class Exchange(ABC):
             duration_ms=round((time.monotonic() - self._began) * 1000),
         )
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> None:
+    async def _refused(self, response: Answer) -> None:
         """The engine's no. What is the client's own fault is passed on as it was said."""
-        body = await http.read_body(response, MAX_ERROR_BYTES)
+        body = await response.read_all(MAX_ERROR_BYTES)
         error = self._dialect.error(response.status, body)
         # Ollama says 500 to options of a wrong type.
         is_theirs = 400 <= response.status < 500 or isinstance(error, RequestRefused)
         is_theirs = is_theirs and self._is_own and body.lstrip().startswith(b"{")
         if isinstance(error, NodeFault | NotSupported) or not is_theirs or self._client.has_begun:
             raise error
-        kind = response.headers.get("Content-Type", "application/json")
+        kind = response.header(b"content-type", "application/json")
         await self._client.whole(response.status, kind, body, self.route)
 
     def _note_first(self) -> None:

@@ -14,6 +14,7 @@ from django.conf import settings
 
 from accounts.authentication import Principal
 from dpl_site.lib import http
+from dpl_site.lib.calls import Caller
 from dpl_site.lib.db import Threads
 from dpl_site.lib.refusals import Refused
 from inference import speeds
@@ -102,14 +103,15 @@ class _Parts:
         self._records = Threads(1, "records")
         self._pool = SlotPool(instance_id, most_waiting=settings.DPL_QUEUE_MOST)
         self._session = http.session()
-        self._fresh = http.session(keep_alive=False)
+        self._caller = Caller(
+            connect_s=settings.DPL_CONNECT_TIMEOUT_S, silence_s=settings.DPL_SILENCE_TIMEOUT_S
+        )
         self._sightings = Sightings(self._threads, time.monotonic)
         roster = RosterReader(self._pool.held)
         self.proxy = Proxy(
             roster=roster,
             pool=self._pool,
-            session=self._session,
-            fresh=self._fresh,
+            caller=self._caller,
             sightings=self._sightings,
             limits=_limits(),
             policy=settings.DPL_SCHEDULING,
@@ -136,7 +138,7 @@ class _Parts:
         await self.recorder.close()
         await self.limiter.close()
         await self._session.close()
-        await self._fresh.close()
+        self._caller.close()
         for threads in (self._threads, self._records, self._limits):
             threads.close()
 
@@ -154,7 +156,6 @@ class _Parts:
 
 def _limits() -> Limits:
     return Limits(
-        connect_s=settings.DPL_CONNECT_TIMEOUT_S,
         silence_s=settings.DPL_SILENCE_TIMEOUT_S,
         wait_s=settings.DPL_QUEUE_WAIT_S,
         max_reply_bytes=settings.DPL_MAX_REPLY_MB * 1024 * 1024,

@@ -9,14 +9,14 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
-from typing import Any
 
-import aiohttp
 from yarl import URL
 
 from dpl_site.lib import http, trace
+from dpl_site.lib.calls import Caller, headers_of
+from dpl_site.lib.http1 import Answer, CallFailed, Disconnected, Silent
 from dpl_site.lib.refusals import Refused
-from inference.dialects.base import Call, Reply
+from inference.dialects.base import Reply
 from inference.dialects.ollama_words import wanted_context
 from inference.errors import (
     ConnectionLost,
@@ -42,7 +42,7 @@ from inference.sightings import Sightings
 from inference.slots import Held
 from inference.streams import TextExchange
 from inference.surfaces.base import Asked, Surface, VectorSurface
-from inference.upstream import BROKEN, STALE_WITHIN_S, Target, headers_for, url_of
+from inference.upstream import STALE_WITHIN_S, headers_for, url_of
 from inference.vectors import VectorExchange
 
 ATTEMPTS = 3
@@ -62,19 +62,14 @@ class Proxy:
         *,
         roster: RosterReader,
         pool: SlotPool,
-        session: aiohttp.ClientSession,
-        fresh: aiohttp.ClientSession,
+        caller: Caller,
         sightings: Sightings,
         limits: Limits,
         policy: str,
     ) -> None:
-        """`fresh` is a session that keeps no connections."""
         self._homes = Homes()
-        self._roster, self._pool, self._session, self._fresh = roster, pool, session, fresh
+        self._roster, self._pool, self._caller = roster, pool, caller
         self._sightings, self._limits, self._policy = sightings, limits, policy
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s
-        )
 
     async def answer(
         self,
@@ -173,14 +168,14 @@ class Proxy:
         try:
             response = await self._open(exchange, attempt, request_id)
             await exchange.pass_on(response, request_id)
-        except aiohttp.ServerTimeoutError as error:
+        except Silent as error:
             message = f"The engine said nothing for {self._limits.silence_s:g} s."
             raise EngineTimeout(message) from error
         except http.TooLarge as error:
             raise ReplyTooLarge(
                 f"The answer passed its limit: it is larger than {error.max_bytes} bytes."
             ) from error
-        except aiohttp.ClientError as error:
+        except CallFailed as error:
             raise ConnectionLost("The connection broke in the middle of the engine's answer.") from error
         finally:
             reply = exchange.report()
@@ -188,53 +183,35 @@ class Proxy:
         self._succeeded(route, reply)
         self._homes.note(asked.prefix, route.target.engine_id)
 
-    async def _open(self, exchange: Exchange, attempt: ExitStack, request_id: str) -> aiohttp.ClientResponse:
-        """Send the call; the head of the answer. The connection is closed with `attempt` unless read to its end."""
+    async def _open(self, exchange: Exchange, attempt: ExitStack, request_id: str) -> Answer:
+        """Send the call; its answer's head. Its connection is closed with `attempt` unless it is read to its end."""
         target, call = exchange.route.target, exchange.call
         try:
             url = url_of(target.base_url, call.path)
         except LlmUrlError as error:
             raise Unreachable(error.message) from error
+        headers = headers_of({**headers_for(target.api_key), **trace.passed_on(), "X-Request-ID": request_id})
         try:
-            return await exchange.meanwhile(self._posted(url, call, target, attempt, request_id))
-        except aiohttp.ServerTimeoutError:
+            return await exchange.meanwhile(self._posted(url, headers, call.body, attempt))
+        except Silent:
             raise
-        except aiohttp.ClientError as error:
-            text = http.explain(error, target.base_url)
-            raise Unreachable(f"{text[:1].upper()}{text[1:]}.") from error
+        except CallFailed as error:
+            raise Unreachable(f"{error.message[:1].upper()}{error.message[1:]}.") from error
 
-    async def _posted(self, url: URL, call: Call, target: Target, *rest: Any) -> aiohttp.ClientResponse:
-        """The answer's head. A connection that breaks at once was most likely a kept one, closed by the engine
-        meanwhile, as llama.cpp does after a hundred requests: the call is sent once more, on a new one.
+    async def _posted(self, url: URL, headers: bytes, body: bytes, attempt: ExitStack) -> Answer:
+        """The answer's head. A kept connection that breaks at once was closed by the engine meanwhile, as llama.cpp
+        does after a hundred requests: the call is sent once more, over a new one.
         """
         began = time.monotonic()
         try:
-            return await self._post(self._session, url, call, target, *rest)
-        except BROKEN as error:
-            is_late = time.monotonic() - began > STALE_WITHIN_S
-            if is_late or isinstance(error, aiohttp.ClientConnectorError):
+            answer = await self._caller.post(url, headers, body)
+        except Disconnected as error:
+            if not error.was_kept or time.monotonic() - began > STALE_WITHIN_S:
                 raise
-        return await self._post(self._fresh, url, call, target, *rest)
-
-    async def _post(
-        self,
-        session: aiohttp.ClientSession,
-        url: URL,
-        call: Call,
-        target: Target,
-        attempt: ExitStack,
-        request_id: str,
-    ) -> aiohttp.ClientResponse:
-        """The call itself. It sees to the end of its connection, as a client may leave at the moment of its answer."""
-        response = await session.post(
-            url,
-            data=call.body,
-            headers={**headers_for(target.api_key), **trace.passed_on(), "X-Request-ID": request_id},
-            allow_redirects=False,
-            timeout=self._timeout,
-        )
-        attempt.callback(response.close)
-        return response
+            answer = await self._caller.post(url, headers, body, is_fresh=True)
+        # A client may leave at the moment of its answer: from here on the connection's end is seen to.
+        attempt.callback(answer.close)
+        return answer
 
     def _note_context(self, route: Route, asked: Asked) -> None:
         context = wanted_context(asked.body) if route.target.kind == "ollama" else 0

@@ -11,9 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-import aiohttp
-
-from dpl_site.lib import http
+from dpl_site.lib.http1 import Answer
 from inference.dialects.base import Call
 from inference.dialects.deltas import Delta, DeltaReader, Usage
 from inference.dialects.ollama_deltas import OllamaDeltas
@@ -66,15 +64,15 @@ class TextExchange(Exchange):
             self._asked, model, wants_stream=wants_stream, context=self.route.candidate.context
         )
 
-    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+    async def _answered(self, response: Answer, request_id: str) -> None:
         if not self._is_own:
             await self._translated(response, request_id)
         elif not self.call.is_streaming:
-            body = await self.meanwhile(http.read_body(response, self._limits.max_reply_bytes))
+            body = await self.meanwhile(response.read_all(self._limits.max_reply_bytes))
             if not body.lstrip().startswith(b"{"):
                 raise InvalidReply("The engine's answer is no JSON object.")
             self._whole.usage = usage_in(body)
-            await self._say_whole(response.headers.get("Content-Type", ""), body)
+            await self._say_whole(response.header(b"content-type"), body)
         elif not self._asked.wants_stream:
             await self._put_together(response)
         else:
@@ -93,9 +91,9 @@ class TextExchange(Exchange):
         finally:
             await signs.stop()
 
-    async def _read(self, content: aiohttp.StreamReader) -> bytes:
+    async def _read(self, response: Answer) -> bytes:
         """What has come of a stream; it has an end. Raises ReplyTooLarge."""
-        data = await content.readany()
+        data = await response.read()
         self._left -= len(data)
         if self._left < 0:
             most = self._limits.max_reply_bytes * STREAM_FACTOR
@@ -121,10 +119,10 @@ class TextExchange(Exchange):
     def _node(self) -> Answering:
         return Answering(self.route.target.node_id, self.route.node_name, self.route.candidate.reasons)
 
-    async def _streamed(self, response: aiohttp.ClientResponse) -> None:
+    async def _streamed(self, response: Answer) -> None:
         """Bytes as they come. The end is known by the last of them: one that is missing is a failure."""
-        content, lines = response.content, WholeLines(self._limits.max_reply_bytes)
-        data = await self.meanwhile(self._read(content))
+        lines = WholeLines(self._limits.max_reply_bytes)
+        data = await self.meanwhile(self._read(response))
         self._note_first()
         if data.lstrip().startswith(b"<"):
             raise InvalidReply(HTML)
@@ -134,7 +132,7 @@ class TextExchange(Exchange):
             tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (tail + data)[-TAIL_BYTES:]
             if whole := lines.take(data):
                 await self._client.write(whole)
-            data = await self._read(content)
+            data = await self._read(response)
         if not self._surface.ends(tail):
             raise StreamCut("The engine's answer broke off before its end.")
         if rest := lines.rest():
@@ -142,16 +140,16 @@ class TextExchange(Exchange):
         self._note_usage(tail)
         await self._client.end()
 
-    async def _put_together(self, response: aiohttp.ClientResponse) -> None:
+    async def _put_together(self, response: Answer) -> None:
         """A stream of the engine as the one answer that the client wants."""
         collector = self._dialect.collector(self._limits.max_reply_bytes)
-        while data := await self._read(response.content):
+        while data := await self._read(response):
             collector.feed(data)
         reply = collector.finish()
         self._whole.usage = Usage(reply.prompt_tokens, reply.completion_tokens)
         await self._say_whole("application/json", reply.json.encode())
 
-    async def _translated(self, response: aiohttp.ClientResponse, request_id: str) -> None:
+    async def _translated(self, response: Answer, request_id: str) -> None:
         reader = _READERS[self._dialect.kind](self._limits.max_reply_bytes)
         writer = self._surface.writer(self._asked, self._model, request_id)
         async for delta in self._deltas(response, reader):
@@ -168,13 +166,13 @@ class TextExchange(Exchange):
         await self._client.write(writer.end())
         return await self._client.end()
 
-    async def _deltas(self, response: aiohttp.ClientResponse, reader: DeltaReader) -> AsyncIterator[Delta]:
-        data = await self.meanwhile(self._read(response.content))
+    async def _deltas(self, response: Answer, reader: DeltaReader) -> AsyncIterator[Delta]:
+        data = await self.meanwhile(self._read(response))
         self._note_first()
         while data:
             for delta in reader.feed(data):
                 yield delta
-            data = await self._read(response.content)
+            data = await self._read(response)
         for delta in reader.finish():
             yield delta
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import aiohttp
-
-from dpl_site.lib import http
+from dpl_site.lib.http1 import Answer
 from inference.dialects.deltas import Usage
 from inference.dialects.embedding import embedding_call, read_vectors
 from inference.exchange import Client, Exchange, Limits, Route
@@ -30,12 +28,12 @@ class VectorExchange(Exchange):
     def _is_own(self) -> bool:
         return self._surface.dialect == self.route.target.kind
 
-    async def _answered(self, response: aiohttp.ClientResponse, request_id: str) -> None:
-        body = await http.read_body(response, self._limits.max_reply_bytes)
+    async def _answered(self, response: Answer, request_id: str) -> None:
+        body = await response.read_all(self._limits.max_reply_bytes)
         tokens = told_tokens(body)
         kind = "application/json"
         if self._request is None:
-            kind = response.headers.get("Content-Type", kind)
+            kind = response.header(b"content-type", kind)
         else:
             vectors = read_vectors(self.route.target.kind, body, len(self._request.texts))
             tokens = vectors.prompt_tokens

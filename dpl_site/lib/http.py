@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -144,24 +145,36 @@ def explain(error: BaseException, url: str, *, what: str = "engine") -> str:
     parts = urlsplit(url)
     place = parts.netloc.rpartition("@")[2]
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the name {parts.hostname} is not found; check its spelling, or enter an IP address"
+        return why_not_connected(socket.gaierror(), parts.hostname or "", place, what)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"the certificate of {place} is not trusted ({error.certificate_error}); trust its authority here"
-        )
-    if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return f"{place} does not answer in TLS ({error.os_error}); try http:// instead of https://"
+        return why_not_connected(error.certificate_error, parts.hostname or "", place, what)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _explain_connecting(error.os_error, place, what)
+        return why_not_connected(error.os_error, parts.hostname or "", place, what)
     if isinstance(error, TimeoutError):
-        return (
-            f"no answer from {place} in time; is the machine on, and does its firewall let this port through?"
-        )
+        return why_not_connected(error, parts.hostname or "", place, what)
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
         return f"{place} answers, but not in HTTP; check the port"
     if isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
         return f"{place} closed the connection without an answer; look at what the {what} logs"
     return f"the exchange with {place} failed: {error or type(error).__name__}"
+
+
+def why_not_connected(error: BaseException, host: str, place: str, what: str) -> str:
+    """Why no connection was had to `place` (a host, and its port where it is named), as `explain` says it."""
+    if isinstance(error, socket.gaierror):
+        return f"the name {host} is not found; check its spelling, or enter an IP address"
+    if isinstance(error, ssl.CertificateError):
+        return f"the certificate of {place} is not trusted ({error}); trust its authority here"
+    if isinstance(error, ssl.SSLError):
+        return f"{place} does not answer in TLS ({error}); try http:// instead of https://"
+    if isinstance(error, TimeoutError):
+        return (
+            f"no answer from {place} in time; is the machine on, and does its firewall let this port through?"
+        )
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return str(error.strerror)
+    code = error.errno if isinstance(error, OSError) else None
+    return _refused(code, place, what) or f"no connection to {place}: {error}"
 
 
 def outside(*, timeouts: Timeouts, transport: httpx.BaseTransport | None = None) -> httpx.Client:
@@ -208,12 +221,9 @@ def _socket_factory(policy: AddressPolicy) -> Any:
     return make
 
 
-def _explain_connecting(error: BaseException, place: str, what: str) -> str:
-    code = error.errno if isinstance(error, OSError) else None
+def _refused(code: int | None, place: str, what: str) -> str:
     if code == errno.ECONNREFUSED:
         return f"nothing listens at {place}; start the {what}, or check the port"
     if code in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN):
         return f"there is no way to {place}; check the address, the cable or the VPN"
-    if code == errno.EACCES and isinstance(error, OSError):
-        return str(error.strerror)
-    return f"no connection to {place}: {error}"
+    return ""

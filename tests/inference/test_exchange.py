@@ -16,7 +16,7 @@ from inference.upstream import Target
 from inference.vectors import VectorExchange
 
 NOBODY = cast(Any, None)
-LIMITS = Limits(connect_s=1, silence_s=1, wait_s=1, max_reply_bytes=1000)
+LIMITS = Limits(silence_s=1, wait_s=1, max_reply_bytes=1000)
 SNAPSHOT = EngineSnapshot(1, 1, "n", is_online=True)
 
 

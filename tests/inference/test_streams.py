@@ -51,7 +51,7 @@ def an_exchange(reader: Reader) -> TextExchange:
     target = Target(1, 1, "openai", "http://127.0.0.1:9")
     route = Route(target, Held(1, 1, 0, 1), Candidate(snapshot, "m", 1.0), "fast")
     surface = OpenAIChat()
-    return TextExchange(route, surface, surface.read(ASKED), reader, Limits(1, 1, 1, 1000))
+    return TextExchange(route, surface, surface.read(ASKED), reader, Limits(1, 1, 1000))
 
 
 @pytest.fixture(autouse=True)
