@@ -71,6 +71,7 @@ DPL_SCHEDULING = env.choice(
 # --- Kept for how long ------------------------------------------------------------------------------------
 DPL_KEEP_EVENTS_MINUTES = env.integer("DPL_KEEP_EVENTS_MINUTES", 60, low=1, high=100_000)
 DPL_KEEP_REQUESTS_DAYS = env.integer("DPL_KEEP_REQUESTS_DAYS", 30, low=1, high=36_500)
+DPL_KEEP_REQUESTS_PER_S = env.integer("DPL_KEEP_REQUESTS_PER_S", 200, low=0, high=1_000_000)
 DPL_KEEP_REQUESTS_MOST = env.integer("DPL_KEEP_REQUESTS_MOST", 1_000_000, low=0, high=1_000_000_000)
 DPL_KEEP_USAGE_DAYS = env.integer("DPL_KEEP_USAGE_DAYS", 1100, low=1, high=36_500)
 DPL_KEEP_AUDIT_DAYS = env.integer("DPL_KEEP_AUDIT_DAYS", 365, low=1, high=36_500)

@@ -6,8 +6,8 @@ The only writer of RequestLog, GatewayCounter and GatewayProcess.
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,8 @@ MOST_PRUNED = 5_000
 """Rows of the log that one transaction removes; the controller does so every few seconds."""
 KEEP_COUNTERS = timedelta(days=30)
 """A number of the metrics that has not risen for so long goes, and its place for a model with it."""
+
+DAY_S = 86_400
 
 requests_log = logging.getLogger("inference.requests")
 _ACTION = {"action": "request"}
@@ -59,31 +61,35 @@ def is_told(record: RequestRecord) -> bool:
 
     Strangers have no row, and those whom a limit turned away none each: who knocks on without end is counted.
     """
-    return bool(record.user_id) and record.outcome != RATE_LIMITED
+    return record.is_in_full and bool(record.user_id) and record.outcome != RATE_LIMITED
 
 
 def used_by(records: Iterable[RequestRecord]) -> dict[UsedBy, Used]:
     """The sums of these records."""
-    sums: defaultdict[UsedBy, Used] = defaultdict(Used)
+    sums: defaultdict[tuple[int, int, int, str, int, str], Used] = defaultdict(Used)
     for one in records:
         if not one.user_id:
             continue
-        by = UsedBy(
-            day=datetime.fromtimestamp(one.at, UTC).date(),
-            user_id=one.user_id,
-            key_id=one.key_id or 0,
-            model=one.model_used,
-            node_id=one.last.node_id or 0,
-            source=UsageDay.Source.GATEWAY,
-            node_name=one.last.node_name,
-        )
-        used = sums[by]
+        last = one.last
+        day = int(one.at // DAY_S)
+        used = sums[day, one.user_id, one.key_id or 0, last.model, last.node_id or 0, last.node_name]
         used.requests += 1
         used.failed += one.is_failed
         used.cancelled += one.outcome == CANCELLED
         used.prompt_tokens += one.prompt_tokens or 0
         used.completion_tokens += one.completion_tokens or 0
-    return dict(sums)
+    return {
+        UsedBy(
+            day=datetime.fromtimestamp(day * DAY_S, UTC).date(),
+            user_id=user_id,
+            key_id=key_id,
+            model=model,
+            node_id=node_id,
+            source=UsageDay.Source.GATEWAY,
+            node_name=node_name,
+        ): used
+        for (day, user_id, key_id, model, node_id, node_name), used in sums.items()
+    }
 
 
 def prune_requests() -> int:
@@ -183,10 +189,10 @@ def _known_models() -> set[str]:
     return set(GatewayCounter.objects.values_list("model", flat=True).distinct())
 
 
-def _count(raised: Counter[Series]) -> None:
+def _count(raised: Mapping[Series, float]) -> None:
     """Raise the numbers. In the order of their names, so that two processes never wait for each other."""
     rows = [
-        (one.name, one.model[:200], one.node[:100], one.label[:40], float(by))
+        (one.name, one.model[:200], one.node[:100], one.label[:40], by)
         for one, by in sorted(raised.items(), key=lambda pair: pair[0])
     ]
     if rows:

@@ -30,44 +30,46 @@ class RequestBody:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope, self._receive = scope, receive
-        self._is_over = False
+        self.is_over = False
+        """Whether all of it has come."""
 
     async def read(self) -> bytes:
-        """All of it. Raises Refused (408, 413) and ClientGone."""
+        """All of it. Raises Refused (413) and ClientGone."""
         most = settings.DPL_MAX_REQUEST_MB * 1024 * 1024
         announced = header(self._scope, b"content-length")
         if announced.isdigit() and int(announced) > most:
             raise _too_large()
         pieces: list[bytes] = []
         size = 0
-        try:
-            async with asyncio.timeout(BODY_S):
-                while not self._is_over:
-                    pieces.append(await self._piece())
-                    size += len(pieces[-1])
-                    if size > most:
-                        raise _too_large()
-        except TimeoutError:
-            text = f"The request was not whole after {BODY_S:g} s. Send it faster."
-            raise Refused(text, code="too_slow", status=408) from None
+        while not self.is_over:
+            pieces.append(await self._piece())
+            size += len(pieces[-1])
+            if size > most:
+                raise _too_large()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def forget(self) -> None:
         """Read what is left and drop it, for FORGET_S at most."""
         try:
             async with asyncio.timeout(FORGET_S):
-                while not self._is_over:
+                while not self.is_over:
                     await self._piece()
         except (TimeoutError, ClientGone):
-            self._is_over = True
+            self.is_over = True
 
     async def _piece(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        self._is_over = not message.get("more_body")
+        self.is_over = not message.get("more_body")
         body: bytes = message.get("body", b"")
         return body
+
+
+def too_slow() -> Refused:
+    """What is said to a client that takes longer than BODY_S."""
+    text = f"The request was not whole after {BODY_S:g} s. Send it faster."
+    return Refused(text, code="too_slow", status=408)
 
 
 def _too_large() -> Refused:

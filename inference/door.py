@@ -7,8 +7,9 @@ a plain ASGI application is not cancelled when that leaves; and says errors in t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Iterator
 
 from accounts import keys
 from accounts.authentication import Principal, authenticate_async
@@ -17,7 +18,7 @@ from accounts.networks import key_name_for, principal_of_network_async
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
-from inference.arrival import ClientGone, RequestBody
+from inference.arrival import BODY_S, ClientGone, RequestBody, too_slow
 from inference.errors import InferenceError
 from inference.gateway import Gateway
 from inference.http_client import HttpClient
@@ -80,32 +81,35 @@ class GatewayDoor:
         client.note.principal = principal = await _admitted(scope)
         if principal.limits:
             client.told = await self._gateway.admit(principal)
-        asked = client.surface.read(await body.read())
-        client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
-        proxy = await self._gateway.proxy()
-        stack, request_id = scope[EXIT_STACK], trace.request_id.get()
-        await _while_there(receive, client, proxy.answer(client.surface, asked, client, stack, request_id))
+        try:
+            async with asyncio.timeout(BODY_S) as limit:
+                asked = client.surface.read(await body.read())
+                limit.reschedule(None)
+                client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
+                proxy = await self._gateway.proxy()
+                stack, request_id = scope[EXIT_STACK], trace.request_id.get()
+                with _watched(receive, client, limit):
+                    await proxy.answer(client.surface, asked, client, stack, request_id)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise (ClientGone() if body.is_over else too_slow()) from None
 
 
-async def _while_there(receive: Receive, client: HttpClient, work: Awaitable[None]) -> None:
-    """Do the work unless the client leaves or reads no more; then cut it and wait until it has let go of all."""
+@contextlib.contextmanager
+def _watched(receive: Receive, client: HttpClient, cut: asyncio.Timeout) -> Iterator[None]:
+    """While this lasts, cut the work when the client leaves or reads no more."""
     loop = asyncio.get_running_loop()
     watching: list[asyncio.Task[None]] = []
+    begin = loop.call_later(
+        WATCH_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, client, cut)))
+    )
     try:
-        async with asyncio.timeout(None) as cut:
-            begin = loop.call_later(
-                WATCH_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, client, cut)))
-            )
-            try:
-                await work
-            finally:
-                begin.cancel()
-                for task in watching:
-                    task.cancel()
-    except TimeoutError:
-        if cut.expired():
-            raise ClientGone from None
-        raise
+        yield
+    finally:
+        begin.cancel()
+        for task in watching:
+            task.cancel()
 
 
 async def _watch(receive: Receive, client: HttpClient, cut: asyncio.Timeout) -> None:

@@ -9,7 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from dpl_site.lib.http1 import Answer
 from inference.dialects import DIALECTS
@@ -65,8 +65,7 @@ class Limits:
     max_reply_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a request went: the engine's address, its slot, its name of the model, and why."""
 
     target: Target

@@ -25,7 +25,7 @@ from inference.loading import Loader
 from inference.pool import SlotPool
 from inference.proxy import Proxy
 from inference.recorder import Load, Recorder
-from inference.records import Note
+from inference.records import OK, Note
 from inference.roster import RosterReader
 from inference.sightings import Sightings
 
@@ -73,7 +73,8 @@ class Gateway:
 
     def record(self, note: Note) -> None:
         """A request of the running loop is over."""
-        parts, record = self._now(), note.record()
+        parts = self._now()
+        record = note.record(in_full=parts.recorder.takes_in_full(is_good=note.outcome == OK))
         parts.recorder.add(record)
         parts.limiter.spend(record.key_id, record.tokens)
 
@@ -118,7 +119,11 @@ class _Parts:
         )
         self.loader = Loader(roster=roster, proxy=self.proxy, session=self._session)
         self.recorder = Recorder(
-            threads=self._records, write=write_batch, load=self._load, instance_id=instance_id
+            threads=self._records,
+            write=write_batch,
+            load=self._load,
+            instance_id=instance_id,
+            most_in_full=settings.DPL_KEEP_REQUESTS_PER_S,
         )
         self._limits = Threads(1, "limits")
         self.limiter = KeyLimiter(self._limits)

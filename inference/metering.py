@@ -7,7 +7,7 @@ neither. Beyond MOST_MODELS a model's numbers go to `other`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
@@ -34,32 +34,36 @@ class Series(NamedTuple):
     label: str = ""
 
 
-def metered(records: Iterable[RequestRecord], known_models: Collection[str]) -> Counter[Series]:
+def metered(records: Iterable[RequestRecord], known_models: Collection[str]) -> dict[Series, float]:
     """By how much each number rises; `known_models` have their own label already."""
     labels = _Labels(known_models)
-    raised: Counter[Series] = Counter()
+    raised: defaultdict[tuple[str, str, str, str], float] = defaultdict(float)
     for record in records:
-        model, node = labels.of(record.model_used), record.last.node_name or NONE
-        raised[Series(REQUESTS, model, node, record.outcome)] += 1
+        last = record.last
+        model, node = labels.of(last.model), last.node_name or NONE
+        raised[REQUESTS, model, node, record.outcome] += 1
         if record.outcome == CANCELLED:
-            raised[Series(CANCELS, model, node)] += 1
+            raised[CANCELS, model, node, ""] += 1
         for attempt in record.failovers:
-            raised[Series(FAILOVERS, labels.of(attempt.model), attempt.node_name or NONE)] += 1
-        if record.last.engine_id is not None:
+            raised[FAILOVERS, labels.of(attempt.model), attempt.node_name or NONE, ""] += 1
+        if last.engine_id is not None:
             _observe(raised, record, model, node)
-    return raised
+    return {Series(*place): value for place, value in raised.items()}
 
 
-def _observe(raised: Counter[Series], record: RequestRecord, model: str, node: str) -> None:
+def _observe(
+    raised: defaultdict[tuple[str, str, str, str], float], record: RequestRecord, model: str, node: str
+) -> None:
     """What is only known of requests that an engine had."""
-    for kind, count in (("prompt", record.prompt_tokens), ("completion", record.completion_tokens)):
-        if count:
-            raised[Series(TOKENS, model, node, kind)] += count
+    if record.prompt_tokens:
+        raised[TOKENS, model, node, "prompt"] += record.prompt_tokens
+    if record.completion_tokens:
+        raised[TOKENS, model, node, "completion"] += record.completion_tokens
     for name, milliseconds in ((TTFT, record.ttft_ms), (DURATION, record.duration_ms)):
         if milliseconds is not None:
             seconds = milliseconds / 1000
-            raised[Series(name, model, node, BOUNDS[bisect_left(BUCKETS, seconds)])] += 1
-            raised[Series(name, model, node, SUM)] += seconds  # type: ignore[assignment]  # a Counter takes floats
+            raised[name, model, node, BOUNDS[bisect_left(BUCKETS, seconds)]] += 1
+            raised[name, model, node, SUM] += seconds
 
 
 class _Labels:

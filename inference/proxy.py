@@ -83,7 +83,8 @@ class Proxy:
         avoid: set[int] = set()
         last: InferenceError | None = None
         while True:
-            attempt = stack.enter_context(ExitStack())
+            attempt = ExitStack()
+            stack.callback(attempt.close)
             wanted = Request(
                 model=asked.model,
                 embeds=surface.embeds,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ BATCH = 2_000
 MOST_KEPT = 50_000
 """How many records are kept while the database is away; those beyond are dropped and counted."""
 AWAY_PAUSE_S = 2.0
+TELL_S = 60.0
+"""How often it is said that requests were counted only."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Recorder:
     Guarantee: `add` never waits, so no token does; each record is written once, also when the answer to a
     commit was lost; `close` writes what there is. While the database is away MOST_KEPT records are kept, more
     are dropped, counted and said in the log. It writes through the `Writer` only. On kill -9 the last FLUSH_S
-    are lost.
+    are lost. When very many come, some are counted only: their row would cost more than the request.
     """
 
     def __init__(
@@ -72,8 +75,12 @@ class Recorder:
         load: Callable[[], Load],
         instance_id: Callable[[], uuid.UUID | None],
         most_kept: int = MOST_KEPT,
+        most_in_full: float = float("inf"),
     ) -> None:
-        """`load` tells what the process has in hand, `instance_id` which registered process it is."""
+        """`load` tells what the process has in hand, `instance_id` which registered process it is.
+
+        `most_in_full`: how many requests a second have a row of their own, good ones and others each.
+        """
         self._threads, self._write, self._load, self._instance_id = threads, write, load, instance_id
         self._most_kept = most_kept
         self._id = uuid.uuid4()
@@ -82,7 +89,19 @@ class Recorder:
         self._size = 0
         self._is_unsure = False
         self._told = Load()
+        self._most_in_full = most_in_full * FLUSH_S
+        self._in_full = {True: 0, False: 0}
+        self._counted_only = 0
+        self._told_at = time.monotonic()
         self.dropped = 0
+
+    def takes_in_full(self, *, is_good: bool) -> bool:
+        """Whether the next record may have a row of its own; failures have room of theirs."""
+        if self._in_full[is_good] >= self._most_in_full:
+            self._counted_only += 1
+            return False
+        self._in_full[is_good] += 1
+        return True
 
     def add(self, record: RequestRecord) -> None:
         """A request is over."""
@@ -95,6 +114,7 @@ class Recorder:
         """Write until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_S)
+            self._in_full = {True: 0, False: 0}
             while self._is_due and await self._flush():
                 continue
 
@@ -139,6 +159,15 @@ class Recorder:
         return Batch(self._id, self._instance_id(), self._number, records, self._load(), self._is_unsure)
 
     def _complain(self) -> None:
+        now = time.monotonic()
+        if self._counted_only and now - self._told_at > TELL_S:
+            logger.info(
+                "%d requests are in the sums of usage and in the metrics, but have no row of their own: more came "
+                "than DPL_KEEP_REQUESTS_PER_S",
+                self._counted_only,
+                extra={"action": "requests_counted_only"},
+            )
+            self._counted_only, self._told_at = 0, now
         if self.dropped:
             logger.error(
                 "%d records of requests were dropped while the database was away",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from accounts.authentication import Principal
 from inference.dialects.base import Reply
@@ -23,8 +24,7 @@ MOST_TOLD = 8
 MOST_TEXT = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try: where it went and why, who else was considered, and how it failed (`error` empty: it did not).
 
     `others` are the next best with the seconds that they would have taken, `rejected` those that could not take
@@ -42,12 +42,13 @@ class Attempt:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(NamedTuple):
     """One request. `outcome` is `ok`, `cancelled` or the code of its error; tokens are None where nobody knows.
 
     `at` is epoch seconds. `model_used` is the engine's own name of the model, empty when no engine has it.
     `is_estimated`: the engine told no completion tokens, and pieces of the answer were counted instead.
+    `is_in_full`: it has a row of its own in the log; else it is counted only, and its tries lack their reasons.
+    A tuple, as there are thousands a second.
     """
 
     request_id: str
@@ -67,10 +68,13 @@ class RequestRecord:
     completion_tokens: int | None = None
     is_estimated: bool = False
     attempts: tuple[Attempt, ...] = ()
+    is_in_full: bool = True
 
     @property
     def last(self) -> Attempt:
         """The try that decided: the last that went to an engine, or the last of all when none did."""
+        if len(self.attempts) == 1:
+            return self.attempts[0]
         went = [one for one in self.attempts if one.engine_id is not None]
         return (went or self.attempts or (Attempt(),))[-1]
 
@@ -92,6 +96,8 @@ class RequestRecord:
     @property
     def failovers(self) -> tuple[Attempt, ...]:
         """The tries whose failure sent the request to another engine."""
+        if len(self.attempts) < 2:
+            return ()
         went = [one for one in self.attempts if one.engine_id is not None]
         return tuple(one for one in went[:-1] if one.error)
 
@@ -107,15 +113,23 @@ class _Try:
     error: str = ""
     message: str = ""
 
-    def told(self) -> Attempt:
-        """What is kept of it."""
-        names, chosen, best = self.snapshots, self.candidate, self.candidate or self.decision.best
+    def counted(self) -> Attempt:
+        """What is kept of one that is counted only."""
+        chosen, best = self.candidate, self.candidate or self.decision.best
         return Attempt(
             node_id=chosen.node_id if chosen else None,
             node_name=self.node_name,
             engine_id=chosen.engine_id if chosen else None,
             model=best.model if best else "",
-            reasons=chosen.reasons if chosen else (),
+            error=self.error,
+            message=self.message,
+        )
+
+    def told(self) -> Attempt:
+        """What is kept of one that has a row of its own."""
+        names, chosen = self.snapshots, self.candidate
+        return self.counted()._replace(
+            reasons=chosen.why() if chosen else (),
             others=tuple(
                 [
                     (names[one.engine_id].node_name, round(one.expected_finish_s, 3))
@@ -130,8 +144,6 @@ class _Try:
                     if engine_id in names
                 ]
             ),
-            error=self.error,
-            message=self.message,
         )
 
 
@@ -192,8 +204,8 @@ class Note:
         """It did not end well, and why."""
         self.outcome, self.status = outcome, status
 
-    def record(self) -> RequestRecord:
-        """What is kept of it, now that it is over."""
+    def record(self, *, in_full: bool = True) -> RequestRecord:
+        """What is kept of it, now that it is over; `in_full` with why it went where it went."""
         now = self.clock()
         waits_still = bool(self._tries) and self._tries[-1].candidate is None
         waited = self._waited + (now - self._decided if waits_still else 0.0)
@@ -217,5 +229,6 @@ class Note:
             prompt_tokens=self._prompt_tokens,
             completion_tokens=pieces if is_estimated else self._completion_tokens,
             is_estimated=is_estimated,
-            attempts=tuple([one.told() for one in self._tries]),
+            attempts=tuple([one.told() if in_full else one.counted() for one in self._tries]),
+            is_in_full=in_full,
         )

@@ -62,8 +62,7 @@ class EngineSnapshot:
         return model in self.resident or self.embedders.get(model, False)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is asked for. `model` empty: whatever is resident. `holder` is the lock the caller may pass under.
 
     `embeds`: vectors are asked for, which models that only embed give, and most others too. `prefix` is a hash
@@ -107,15 +106,13 @@ class Candidate(NamedTuple):
         """The tokens of context that the engine has the model loaded with; 0 when that is not known."""
         return self.snapshot.contexts.get(self.model, 0)
 
-    @property
-    def reasons(self) -> tuple[str, ...]:
+    def why(self) -> tuple[str, ...]:
         """Why it stands where it stands, in words."""
         found = [f"done in about {self.expected_finish_s:.1f} s", *_facts(self.snapshot, self.model)]
         return (*found, self.note) if self.note else tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The candidates, best first, and why each of the others was left out (by engine id)."""
 
     candidates: tuple[Candidate, ...]

@@ -117,7 +117,7 @@ class TextExchange(Exchange):
         await self._client.whole(200, content_type, told, self.route)
 
     def _node(self) -> Answering:
-        return Answering(self.route.target.node_id, self.route.node_name, self.route.candidate.reasons)
+        return Answering(self.route.target.node_id, self.route.node_name, self.route.candidate.why)
 
     async def _streamed(self, response: Answer) -> None:
         """Bytes as they come. The end is known by the last of them: one that is missing is a failure."""

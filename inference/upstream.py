@@ -132,7 +132,7 @@ class Upstream:
             if call.is_streaming:
                 return await self._collect(response, dialect, watch)
             reply = dialect.reply(await http.read_body(response, self._max_bytes))
-            return replace(reply, duration_ms=watch.elapsed_ms())
+            return reply._replace(duration_ms=watch.elapsed_ms())
         except http.TooLarge as error:
             raise ReplyTooLarge(f"The answer is larger than {error.max_bytes} bytes.") from error
         except aiohttp.ClientError as error:
@@ -154,7 +154,7 @@ class Upstream:
         if collector.is_done:
             watch.stop()
             await _end(response)
-        return replace(reply, duration_ms=duration_ms, ttft_ms=reply.ttft_ms if ttft_ms is None else ttft_ms)
+        return reply._replace(duration_ms=duration_ms, ttft_ms=reply.ttft_ms if ttft_ms is None else ttft_ms)
 
     async def _open(self, target: Target, call: Call, watch: Watch) -> aiohttp.ClientResponse:
         """Send the call and wait for the answer's head.

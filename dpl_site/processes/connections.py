@@ -28,6 +28,8 @@ class BoundedConnection(HttpToolsProtocol):
     """
 
     _head_timer: asyncio.TimerHandle | None = None
+    _head_due = float("inf")
+    """Until when a head must be whole; endless while none is waited for."""
     _unread_timer: asyncio.TimerHandle | None = None
     _is_in_head = False
     _head_bytes = 0
@@ -39,7 +41,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
-        self._head_came()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
         self._was_read()
         super().connection_lost(exc)
 
@@ -59,8 +62,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._is_in_head = False
-        self._head_came()
+        self._is_in_head, self._head_due = False, float("inf")
         super().on_headers_complete()
 
     def pause_writing(self) -> None:
@@ -75,22 +77,23 @@ class BoundedConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def _await_head(self) -> None:
+        """A head must be whole in HEAD_S. One timer looks again and again: one for each request would cost more."""
+        self._head_due = min(self._head_due, self.loop.time() + HEAD_S)
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._dawdled)
-
-    def _head_came(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+            self._head_timer = self.loop.call_at(self._head_due, self._look_for_head)
 
     def _was_read(self) -> None:
         if self._unread_timer is not None:
             self._unread_timer.cancel()
             self._unread_timer = None
 
-    def _dawdled(self) -> None:
-        self._head_timer = None
-        self._refuse(408, f"The request's head was not whole after {HEAD_S:g} s. Send it faster.")
+    def _look_for_head(self) -> None:
+        now = self.loop.time()
+        if self._head_due <= now:
+            self._head_timer = None
+            self._refuse(408, f"The request's head was not whole after {HEAD_S:g} s. Send it faster.")
+        else:
+            self._head_timer = self.loop.call_at(min(self._head_due, now + HEAD_S), self._look_for_head)
 
     def _refuse(self, status: int, message: str) -> None:
         """Close the connection; with words when a request has begun and none is being answered."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from inference.errors import InferenceError
 
@@ -27,8 +27,7 @@ class Generation:
     context: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """An HTTP request to an engine: path below its base URL, JSON body, whether the answer streams."""
 
     path: str
@@ -36,8 +35,7 @@ class Call:
     is_streaming: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A finished answer: the reply object in the engine's non-streaming shape as JSON text, and its usage.
 
     Counts are None where the engine does not say. `finish_reason` is OpenAI's word (stop, length, tool_calls).

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
@@ -22,8 +21,7 @@ OPENING_CHARS = 2000
 """How much of a conversation's beginning tells it from others: so many messages, so many characters of each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A client's request, understood as far as everybody needs; `model` empty: whatever is resident.
 
     `nodes`: those that may answer, empty for all. `prefix` is a hash of the conversation's beginning, 0 for none.
@@ -37,13 +35,12 @@ class Asked:
     prefix: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """The node that answers, and why it was chosen."""
+class Answering(NamedTuple):
+    """The node that answers, and what tells why it was chosen, where a surface says so."""
 
     node_id: int
     node_name: str
-    reasons: tuple[str, ...] = ()
+    why: Callable[[], tuple[str, ...]]
 
 
 class Writer(Protocol):

@@ -53,7 +53,7 @@ class PageChat(OpenAIChat):
     def opening(self, node: Answering) -> bytes:
         """Which node answers, and why."""
         told = {"id": node.node_id, "name": node.node_name}
-        return message("node", self._id, node=told, reasons=node.reasons)
+        return message("node", self._id, node=told, reasons=node.why())
 
 
 class PageWriter:

@@ -25,7 +25,7 @@ class SeedChat(OpenAIChat):
 
     def opening(self, node: Answering) -> bytes:
         """The event that names the node; of several, the last one counts."""
-        return b"event: node\n" + event(_told(node) | {"reasons": node.reasons})
+        return b"event: node\n" + event(_told(node) | {"reasons": node.why()})
 
     def named(self, body: bytes, node: Answering) -> bytes:
         """The completion with `node`."""

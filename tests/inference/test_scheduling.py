@@ -36,7 +36,7 @@ def test_a_busy_fast_engine_loses_to_an_idle_slow_one_only_when_it_would_be_late
 def test_loading_a_model_counts_as_time() -> None:
     on_disk = replace(FAST, resident=(), on_disk=("m:latest",))
     assert order(M, SLOW, on_disk) == [2, 1]
-    assert "model must be loaded" in choose(M, [on_disk], 0.0).candidates[0].reasons
+    assert "model must be loaded" in choose(M, [on_disk], 0.0).candidates[0].why()
 
 
 @pytest.mark.parametrize(
@@ -59,19 +59,19 @@ def test_it_leaves_out_what_may_not_take_the_request_and_says_why(
 
 def test_a_lock_lets_its_own_holder_pass() -> None:
     mine = replace(FAST, locked_by="job:7")
-    assert order(replace(M, holder="job:7"), mine) == [1]
-    assert order(replace(M, holder="job:8"), mine) == []
+    assert order(M._replace(holder="job:7"), mine) == [1]
+    assert order(M._replace(holder="job:8"), mine) == []
 
 
 def test_an_exclusive_request_wants_the_lock_first() -> None:
-    exclusive = replace(M, holder="job:7", needs_lock=True)
+    exclusive = M._replace(holder="job:7", needs_lock=True)
     assert choose(exclusive, [FAST], 0.0).rejected == {1: "not locked for this job yet"}
     assert order(exclusive, replace(FAST, locked_by="job:7")) == [1]
 
 
 def test_only_the_nodes_asked_for_and_not_those_avoided() -> None:
-    assert order(replace(M, nodes=frozenset({2})), FAST, SLOW) == [2]
-    assert order(replace(M, avoid=frozenset({1})), FAST, SLOW) == [2]
+    assert order(M._replace(nodes=frozenset({2})), FAST, SLOW) == [2]
+    assert order(M._replace(avoid=frozenset({1})), FAST, SLOW) == [2]
 
 
 def test_auto_takes_what_is_resident_else_what_is_on_disk() -> None:
@@ -125,10 +125,10 @@ def test_a_model_that_only_embeds_takes_no_chat_and_comes_first_for_vectors() ->
     assert choose(Request(), [both], 0).candidates[0].model == "m"
     found = choose(Request(model="nomic", embeds=True), [both], 0).candidates[0]
     assert found.model == "nomic:latest"
-    assert "model must be loaded" in found.reasons
+    assert "model must be loaded" in found.why()
     assert choose(Request(model="m", embeds=True), [both], 0).candidates[0].model == "m"
     anything = choose(Request(embeds=True), [both], 0).candidates[0]
-    assert (anything.model, "model resident" in anything.reasons) == ("bge", True)
+    assert (anything.model, "model resident" in anything.why()) == ("bge", True)
 
 
 def test_without_a_model_that_only_embeds_vectors_by_any_model_are_refused() -> None:
@@ -146,12 +146,12 @@ def firsts(request: Request, fleet: list[EngineSnapshot], *, draws: int = 500) -
 
 def test_a_conversation_stays_with_its_engine() -> None:
     for prefix in range(1, 50):
-        assert len(firsts(replace(M, prefix=prefix), EQUAL, draws=20)) == 1
+        assert len(firsts(M._replace(prefix=prefix), EQUAL, draws=20)) == 1
 
 
 def test_conversations_spread_over_equal_engines() -> None:
     found = Counter(
-        choose(replace(M, prefix=prefix), EQUAL, 1.0).candidates[0].engine_id for prefix in range(1, 1001)
+        choose(M._replace(prefix=prefix), EQUAL, 1.0).candidates[0].engine_id for prefix in range(1, 1001)
     )
     assert set(found) == {1, 2, 3, 4, 5}
     assert min(found.values()) > 140
@@ -161,16 +161,16 @@ def test_most_stay_where_they_are_when_an_engine_goes() -> None:
     kept = [
         prefix
         for prefix in range(1, 501)
-        if order(replace(M, prefix=prefix), *EQUAL)[0] == order(replace(M, prefix=prefix), *EQUAL[1:])[0]
+        if order(M._replace(prefix=prefix), *EQUAL)[0] == order(M._replace(prefix=prefix), *EQUAL[1:])[0]
     ]
-    gone = [prefix for prefix in range(1, 501) if order(replace(M, prefix=prefix), *EQUAL)[0] == 1]
+    gone = [prefix for prefix in range(1, 501) if order(M._replace(prefix=prefix), *EQUAL)[0] == 1]
     assert len(kept) + len(gone) == 500
 
 
 def test_a_conversation_leaves_an_engine_that_is_much_busier_than_the_others() -> None:
-    request = replace(M, prefix=7)
+    request = M._replace(prefix=7)
     home = choose(request, EQUAL, 1.0).candidates[0]
-    assert "the conversation's prefix belongs here" in home.reasons
+    assert "the conversation's prefix belongs here" in home.why()
     others = [one for one in EQUAL if one.engine_id != home.engine_id]
     for in_flight, stays in ((1, True), (2, False)):
         fleet = [*others, replace(home.snapshot, in_flight=in_flight)]
@@ -180,8 +180,8 @@ def test_a_conversation_leaves_an_engine_that_is_much_busier_than_the_others() -
 def test_affinity_never_prefers_a_slow_engine_or_one_without_a_gpu() -> None:
     gpu = replace(FAST, has_gpu=True)
     for prefix in range(1, 20):
-        assert order(replace(M, prefix=prefix), SLOW, FAST)[0] == 1
-        assert order(replace(M, prefix=prefix), replace(FAST, engine_id=2), gpu)[0] == 1
+        assert order(M._replace(prefix=prefix), SLOW, FAST)[0] == 1
+        assert order(M._replace(prefix=prefix), replace(FAST, engine_id=2), gpu)[0] == 1
 
 
 def test_equal_engines_share_what_comes_at_one_moment_from_many_processes() -> None:
@@ -194,19 +194,19 @@ def test_equal_engines_share_what_comes_at_one_moment_from_many_processes() -> N
 
 
 def test_all_the_candidates_are_kept_whatever_comes_first() -> None:
-    for request in (M, replace(M, prefix=3)):
+    for request in (M, M._replace(prefix=3)):
         assert sorted(order(request, *EQUAL, SLOW)) == [1, 2, 2, 3, 4, 5]
 
 
 def test_a_conversation_goes_to_the_engine_that_answered_it_while_that_is_not_much_busier() -> None:
     for in_flight, first in ((0, 3), (7, 3), (9, 1)):
         fleet = [EQUAL[0], replace(EQUAL[2], in_flight=in_flight)]
-        found = choose(replace(M, prefix=7, home=3), fleet, 1.0).candidates
+        found = choose(M._replace(prefix=7, home=3), fleet, 1.0).candidates
         assert found[0].engine_id == first
-        assert ("it answered this conversation before" in found[0].reasons) is (first == 3)
+        assert ("it answered this conversation before" in found[0].why()) is (first == 3)
 
 
 def test_an_engine_that_is_gone_is_nobodys_home() -> None:
-    asked = replace(M, prefix=7, home=9)
-    assert order(asked, *EQUAL) == order(replace(asked, home=None), *EQUAL)
-    assert order(replace(asked, home=1, avoid=frozenset({1})), *EQUAL)[0] != 1
+    asked = M._replace(prefix=7, home=9)
+    assert order(asked, *EQUAL) == order(asked._replace(home=None), *EQUAL)
+    assert order(asked._replace(home=1, avoid=frozenset({1})), *EQUAL)[0] != 1

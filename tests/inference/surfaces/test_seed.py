@@ -10,7 +10,7 @@ from inference.surfaces.seed import SeedChat
 from tests.inference.surfaces.test_openai import HELLO
 
 SURFACE = SeedChat()
-NODE = Answering(3, "fast", ("model resident",))
+NODE = Answering(3, "fast", lambda: ("model resident",))
 
 
 def raw(**body: Any) -> bytes:
