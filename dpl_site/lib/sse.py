@@ -81,15 +81,18 @@ class Events:
         return [self._event()] if self._data else []
 
     def _take(self, line: bytes) -> None:
-        if not line.startswith(b"data"):
-            return
-        name, _, value = line.partition(b":")
-        if name != b"data":
+        if line.startswith(b"data: "):
+            value = line[6:]
+        elif line.startswith(b"data:"):
+            value = line[5:]
+        elif line == b"data":
+            value = b""
+        else:
             return
         self._size += len(value)
         if self._size > self._max_bytes:
             raise LineTooLong(f"an event is longer than {self._max_bytes} bytes")
-        self._data.append(value.removeprefix(b" "))
+        self._data.append(value)
 
     def _event(self) -> bytes:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

@@ -12,8 +12,8 @@ from inference.dialects.base import Reply
 from inference.dialects.faults import error_in_reply
 from inference.errors import InvalidReply, ReplyTooLarge, StreamCut
 
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
-_LATE = ("usage", "timings", "service_tier")
+_TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
+_LATE = frozenset({"usage", "timings", "service_tier"})
 
 
 class OpenAICollector:
@@ -104,7 +104,7 @@ class OpenAICollector:
         self._take(event)
 
     def _take(self, event: bytes) -> bool:
-        if event.strip() == b"[DONE]":
+        if event[:1] != b"{" and event.strip() == b"[DONE]":
             self._is_done = True
             return False
         try:
@@ -119,10 +119,11 @@ class OpenAICollector:
         if chunk.get("error"):
             raise error_in_reply(chunk["error"])
         if not self._head:
-            self._head = {name: chunk[name] for name in chunk if name not in ("choices", "object", *_LATE)}
-        for name in _LATE:
-            if chunk.get(name) is not None:
-                self._late[name] = chunk[name]
+            self._head = {
+                name: chunk[name] for name in chunk if name not in _LATE and name not in ("choices", "object")
+            }
+        if not _LATE.isdisjoint(chunk):
+            self._late |= {name: chunk[name] for name in chunk if name in _LATE and chunk[name] is not None}
         size = self._size
         try:
             for choice in chunk.get("choices") or ():
@@ -156,18 +157,21 @@ class _Choice:
         """Add one chunk's part; gives the size of what was kept of it, 0 when it held no token."""
         delta = said.get("delta") or {}
         size = 0
-        if isinstance(said.get("text"), str):
+        if "text" in said and isinstance(said["text"], str):
             self._texts.setdefault("text", []).append(said["text"])
             size += len(said["text"])
         for name, value in delta.items():
             if name in _TEXTS and isinstance(value, str):
-                self._texts.setdefault(name, []).append(value)
+                if name in self._texts:
+                    self._texts[name].append(value)
+                else:
+                    self._texts[name] = [value]
                 size += len(value)
             elif name == "tool_calls" and value:
                 size += sum(self._take_tool_call(position, call) for position, call in enumerate(value))
             elif value is not None:
                 self._message[name] = value
-        if said.get("logprobs"):
+        if "logprobs" in said and said["logprobs"]:
             size += self._take_logprobs(said["logprobs"])
         self.finish_reason = said.get("finish_reason") or self.finish_reason
         return size
