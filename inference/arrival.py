@@ -25,16 +25,35 @@ class ClientGone(Exception):
     """The client left before its answer was whole."""
 
 
-class RequestBody:
-    """The body of one request; its bytes are kept until they are read, and no longer."""
+class Room:
+    """How many bytes of bodies one process keeps at once: many large ones together must not take all its memory."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._scope, self._receive = scope, receive
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+
+    def take(self, size: int) -> None:
+        """Take room for so many bytes. Raises Refused (503)."""
+        if size > self._left:
+            text = "This server holds as many large requests as it may (DPL_MAX_REQUESTS_MB). Try again in a moment."
+            raise Refused(text, code="busy", status=503)
+        self._left -= size
+
+    def give(self, size: int) -> None:
+        """They are gone."""
+        self._left += size
+
+
+class RequestBody:
+    """The body of one request. Its bytes take room until it is let go of."""
+
+    def __init__(self, scope: Scope, receive: Receive, room: Room) -> None:
+        self._scope, self._receive, self._room = scope, receive, room
+        self._taken = 0
         self.is_over = False
         """Whether all of it has come."""
 
     async def read(self) -> bytes:
-        """All of it. Raises Refused (413) and ClientGone."""
+        """All of it. Raises Refused (413, 503) and ClientGone."""
         most = settings.DPL_MAX_REQUEST_MB * 1024 * 1024
         announced = header(self._scope, b"content-length")
         if announced.isdigit() and int(announced) > most:
@@ -46,7 +65,14 @@ class RequestBody:
             size += len(pieces[-1])
             if size > most:
                 raise _too_large()
+            self._room.take(len(pieces[-1]))
+            self._taken = size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def let_go(self) -> None:
+        """The request is over."""
+        self._room.give(self._taken)
+        self._taken = 0
 
     async def forget(self) -> None:
         """Read what is left and drop it, for FORGET_S at most."""

@@ -11,6 +11,8 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+from django.conf import settings
+
 from accounts import keys
 from accounts.authentication import Principal, authenticate_async
 from accounts.http import NO_KEY, WRONG_KEY, lacks
@@ -18,7 +20,7 @@ from accounts.networks import key_name_for, principal_of_network_async
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
-from inference.arrival import BODY_S, ClientGone, RequestBody, too_slow
+from inference.arrival import BODY_S, ClientGone, RequestBody, Room, too_slow
 from inference.errors import InferenceError
 from inference.gateway import Gateway
 from inference.http_client import HttpClient
@@ -43,6 +45,7 @@ class GatewayDoor:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._room = Room(settings.DPL_MAX_REQUESTS_MB * 1024 * 1024)
 
     def owns(self, scope: Scope) -> bool:
         """Whether this request is for this door; preflights are left to Django's middleware."""
@@ -52,7 +55,7 @@ class GatewayDoor:
         """Answer one request."""
         token = trace.request_id.set(trace.accepted(header(scope, b"x-request-id")))
         trace.take_over(scope["headers"])
-        body = RequestBody(scope, receive)
+        body = RequestBody(scope, receive, self._room)
         client = HttpClient(scope, send, body.forget)
         try:
             await self._answer(scope, receive, client, body)
@@ -72,6 +75,7 @@ class GatewayDoor:
             logger.exception("a request broke", extra={"action": "request_broke"})
             await client.fail("DPL met a defect; its log has the details.", "internal_error", 500)
         finally:
+            body.let_go()
             self._gateway.record(client.note)
             trace.request_id.reset(token)
 

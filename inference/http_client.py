@@ -145,7 +145,12 @@ class HttpClient:
 def _allowed_origin(scope: Scope) -> list[tuple[bytes, bytes]]:
     origin = header(scope, b"origin")
     if origin and {origin, "*"} & set(settings.DPL_CORS_ORIGINS):
-        return [(b"access-control-allow-origin", _latin(origin)), (b"vary", b"origin")]
+        exposed = ", ".join(settings.CORS_EXPOSE_HEADERS)
+        return [
+            (b"access-control-allow-origin", _latin(origin)),
+            (b"access-control-expose-headers", exposed.encode()),
+            (b"vary", b"origin"),
+        ]
     return []
 
 

@@ -171,7 +171,7 @@ class _Choice:
                 size += sum(self._take_tool_call(position, call) for position, call in enumerate(value))
             elif value is not None:
                 self._message[name] = value
-        if "logprobs" in said and said["logprobs"]:
+        if said.get("logprobs"):
             size += self._take_logprobs(said["logprobs"])
         self.finish_reason = said.get("finish_reason") or self.finish_reason
         return size

@@ -110,6 +110,14 @@ def test_a_line_says_what_was_asked_and_where_it_went(
     assert told["decision"][0]["reasons"] == ["model resident"]
 
 
+def test_one_that_has_no_row_is_in_the_sums_all_the_same() -> None:
+    write(a_record(), a_record(is_in_full=False))
+    assert RequestLog.objects.count() == 1
+    assert sum(row.requests for row in UsageDay.objects.all()) == 2
+    counted = GatewayCounter.objects.filter(name="requests")
+    assert sum(row.value for row in counted) == 2
+
+
 def test_requests_go_after_their_days(settings: Settings) -> None:
     settings.DPL_KEEP_REQUESTS_DAYS = 10
     now = utc_now()

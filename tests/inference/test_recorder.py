@@ -181,3 +181,17 @@ async def test_what_no_database_took_at_the_end_is_said(
     with caplog.at_level(logging.ERROR):
         await kept.close()
     assert "1 records of requests are lost" in caplog.text
+
+
+async def test_when_very_many_come_some_are_counted_only_and_failures_have_room_of_their_own(
+    made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorder, "FLUSH_S", 0.5)
+    monkeypatch.setattr(recorder, "TELL_S", 0.0)
+    kept = made(most_in_full=4)
+    assert [kept.takes_in_full(is_good=True) for _ in range(3)] == [True, True, False]
+    assert [kept.takes_in_full(is_good=False) for _ in range(3)] == [True, True, False]
+    kept.add(record("a"))
+    with caplog.at_level(logging.INFO):
+        await kept.close()
+    assert "2 requests are in the sums of usage and in the metrics" in caplog.text

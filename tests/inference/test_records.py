@@ -75,6 +75,18 @@ def test_it_tells_why_one_engine_was_chosen_and_others_were_not() -> None:
     assert attempt.rejected == (("dead", "offline: no route"),)
 
 
+def test_one_that_is_counted_only_tells_where_it_went_and_not_why() -> None:
+    taken, _ = note()
+    decision = choose(Request(model="m"), list(FLEET.values()), 0.0)
+    taken.decided(decision, FLEET)
+    taken.chosen(decision.candidates[0], "fast")
+    taken.used(reply())
+    record = taken.record(in_full=False)
+    assert (record.last.node_name, record.model_used, record.tokens) == ("fast", "m:latest", 14)
+    assert (record.last.reasons, record.last.others, record.last.rejected) == ((), (), ())
+    assert not record.is_in_full
+
+
 def test_a_try_that_failed_stays_beside_the_one_that_came_after_it() -> None:
     one, clock = note()
     decision = choose(Request(model="m"), list(FLEET.values()), 0.0)
