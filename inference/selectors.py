@@ -71,6 +71,8 @@ class _Named:
     contexts: dict[str, int] = field(default_factory=dict)
 
 
+COUNTING = ("llama.cpp", "vLLM")
+"""OpenAI engines that are known to tell a stream's tokens when asked, by how they name themselves."""
 _Speeds = dict[int, tuple[dict[str, float], dict[str, float]]]
 
 
@@ -164,6 +166,7 @@ def targets() -> dict[int, Target]:
             base_url=engine.base_url,
             api_key=engine.api_key,
             chat_path_missing=engine.status.chat_path_missing,
+            counts=engine.status.server.startswith(COUNTING),
         )
         for engine in engines
         if hasattr(engine, "status")

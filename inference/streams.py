@@ -14,6 +14,7 @@ from typing import TypeVar
 from dpl_site.lib.http1 import Answer
 from inference.dialects.base import Call
 from inference.dialects.deltas import Delta, DeltaReader, Usage
+from inference.dialects.hidden_usage import HiddenUsage
 from inference.dialects.ollama_deltas import OllamaDeltas
 from inference.dialects.openai_deltas import OpenAIDeltas
 from inference.dialects.told import usage_in
@@ -61,7 +62,11 @@ class TextExchange(Exchange):
         # An engine that works on when a plain answer's client leaves is asked for a stream.
         wants_stream = self._asked.wants_stream or not self._dialect.frees_slot_on_close
         return self._surface.own_call(
-            self._asked, model, wants_stream=wants_stream, context=self.route.candidate.context
+            self._asked,
+            model,
+            wants_stream=wants_stream,
+            context=self.route.candidate.context,
+            counts=target.counts,
         )
 
     async def _answered(self, response: Answer, request_id: str) -> None:
@@ -127,10 +132,13 @@ class TextExchange(Exchange):
         if data.lstrip().startswith(b"<"):
             raise InvalidReply(HTML)
         await self._begin(self.route)
-        tail = b""
+        tail, hidden = b"", self._hidden_usage()
         while data:
             tail = data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (tail + data)[-TAIL_BYTES:]
-            if whole := lines.take(data):
+            whole = lines.take(data)
+            if hidden is not None:
+                whole = hidden.take(whole)
+            if whole:
                 await self._client.write(whole)
             data = await self._read(response)
         if not self._surface.ends(tail):
@@ -175,6 +183,11 @@ class TextExchange(Exchange):
             data = await self._read(response)
         for delta in reader.finish():
             yield delta
+
+    def _hidden_usage(self) -> HiddenUsage | None:
+        """What takes out the event that only DPL asked for; None where nobody but the client did."""
+        is_asked = self.route.target.counts and self._dialect.kind == "openai"
+        return HiddenUsage() if is_asked and not self._asked.body.get("stream_options") else None
 
     def _note_usage(self, tail: bytes) -> None:
         """Tokens as the last piece that tells of them does, where one does."""

@@ -53,6 +53,8 @@ class Target:
     base_url: str
     api_key: str = ""
     chat_path_missing: bool = False
+    counts: bool = False
+    """Whether it tells the tokens of a stream when it is asked to: some engines refuse the question."""
 
 
 class Upstream:

@@ -92,10 +92,13 @@ class Surface(Reading, Protocol):
     stream_type: str
     """The content type of a streamed answer."""
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
+    def own_call(
+        self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0, counts: bool = False
+    ) -> Call:
         """The request to an engine of the same dialect that calls the model so.
 
-        `context` is what the engine has the model loaded with, in tokens, 0 when that is not known.
+        `context` is what the engine has the model loaded with, in tokens, 0 when that is not known. `counts`: it
+        tells the tokens of a stream when it is asked to, and a client that did not ask is not to see them.
         """
 
     def generation(self, asked: Asked, model: str) -> Generation:

@@ -44,7 +44,9 @@ class _Ollama(Unnamed):
     stream_type = "application/x-ndjson"
     path = CHAT
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
+    def own_call(
+        self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0, counts: bool = False
+    ) -> Call:
         """The same request: Ollama frees its slot at once when the connection closes, streaming or not."""
         changes = in_context(asked.body, context)
         return Call(self.path, with_model(asked, model, **changes), asked.wants_stream)

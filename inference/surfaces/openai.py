@@ -12,6 +12,7 @@ from dpl_site.lib.refusals import Refused, error_body
 from dpl_site.lib.refusals import Surface as Words
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import CallPart, Delta, Usage, Whole
+from inference.dialects.hidden_usage import ASK
 from inference.dialects.openai import CHAT
 from inference.surfaces.base import (
     Asked,
@@ -47,12 +48,14 @@ class OpenAIChat(Unnamed):
         wants_stream = flag(body, "stream", default=self.streams_unless_told)
         return Asked(raw, body, model_of(body), wants_stream, prefix=prefix_of(body["messages"]))
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
+    def own_call(
+        self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0, counts: bool = False
+    ) -> Call:
         """The same request; a stream for a client that wants none carries the usage, to be put together."""
         if wants_stream and not asked.wants_stream:
-            changes = {"stream": True, "stream_options": {"include_usage": True}}
-            return Call(CHAT, with_model(asked, model, **changes), True)
-        return Call(CHAT, with_model(asked, model), asked.wants_stream)
+            return Call(CHAT, with_model(asked, model, stream=True, **ASK), True)
+        more = ASK if counts and hides_usage(asked) else {}
+        return Call(CHAT, with_model(asked, model, **more), asked.wants_stream)
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """Messages and parameters as they are: DPL's own words are OpenAI's."""
@@ -152,6 +155,11 @@ def wants_usage(body: Mapping[str, Any]) -> bool:
     """Whether the client asks for the usage at the end of its stream."""
     options = body.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def hides_usage(asked: Asked) -> bool:
+    """Whether this is a stream whose tokens the client did not ask for, though DPL counts them."""
+    return asked.wants_stream and not asked.body.get("stream_options")
 
 
 def usage_of(usage: Usage) -> dict[str, int]:

@@ -11,10 +11,11 @@ import orjson
 from dpl_site.lib.refusals import Refused
 from inference.dialects.base import Call, Generation
 from inference.dialects.deltas import Delta, Usage, Whole
+from inference.dialects.hidden_usage import ASK
 from inference.dialects.openai import COMPLETIONS
 from inference.errors import RequestRefused
 from inference.surfaces.base import Asked, Writer, flag, model_of, read_body, with_model
-from inference.surfaces.openai import DONE, OpenAIChat, event, usage_of, wants_usage
+from inference.surfaces.openai import DONE, OpenAIChat, event, hides_usage, usage_of, wants_usage
 
 _NOT_SAMPLING = frozenset({"model", "prompt", "stream", "stream_options", "echo", "best_of", "n"})
 
@@ -30,12 +31,14 @@ class OpenAICompletions(OpenAIChat):
             raise Refused(message, code="bad_prompt", detail={"field": "prompt"})
         return Asked(raw, body, model_of(body), flag(body, "stream", default=False))
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
+    def own_call(
+        self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0, counts: bool = False
+    ) -> Call:
         """The same request; a stream for a client that wants none carries the usage, to be put together."""
         if wants_stream and not asked.wants_stream:
-            changes = {"stream": True, "stream_options": {"include_usage": True}}
-            return Call(COMPLETIONS, with_model(asked, model, **changes), True)
-        return Call(COMPLETIONS, with_model(asked, model), asked.wants_stream)
+            return Call(COMPLETIONS, with_model(asked, model, stream=True, **ASK), True)
+        more = ASK if counts and hides_usage(asked) else {}
+        return Call(COMPLETIONS, with_model(asked, model, **more), asked.wants_stream)
 
     def generation(self, asked: Asked, model: str) -> Generation:
         """The prompt, for an engine that takes one text at a time. Raises RequestRefused for several, or tokens."""

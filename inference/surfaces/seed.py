@@ -7,9 +7,10 @@ import orjson
 from dpl_site.lib.refusals import Surface as Words
 from dpl_site.lib.refusals import error_body
 from inference.dialects.base import Call
+from inference.dialects.hidden_usage import ASK
 from inference.dialects.openai import CHAT
 from inference.surfaces.base import Answering, Asked, with_model
-from inference.surfaces.openai import OpenAIChat, event
+from inference.surfaces.openai import OpenAIChat, event, hides_usage
 
 
 class SeedChat(OpenAIChat):
@@ -17,10 +18,13 @@ class SeedChat(OpenAIChat):
 
     streams_unless_told = True
 
-    def own_call(self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0) -> Call:
+    def own_call(
+        self, asked: Asked, model: str, *, wants_stream: bool, context: int = 0, counts: bool = False
+    ) -> Call:
         """The same request, saying that it is to be streamed: engines take silence for no."""
         if asked.wants_stream:
-            return Call(CHAT, with_model(asked, model, stream=True), True)
+            more = ASK if counts and hides_usage(asked) else {}
+            return Call(CHAT, with_model(asked, model, stream=True, **more), True)
         return super().own_call(asked, model, wants_stream=wants_stream)
 
     def opening(self, node: Answering) -> bytes:

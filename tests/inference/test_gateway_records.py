@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from accounts.models import ApiKey, UsageDay
-from inference.models import EngineSpeed, GatewayCounter, RequestLog, Slot
+from inference.models import EngineSpeed, EngineStatus, GatewayCounter, RequestLog, Slot
 from tests.datasets.making import an_engine
 from tests.inference.serving import served, until
 from tests.machines import Said, dead_url, engine, serving
@@ -66,6 +66,23 @@ def test_an_answer_is_recorded_with_its_tokens(
     assert "model resident" in json.loads(row.decision)[0]["reasons"]
     day = UsageDay.objects.get()
     assert (day.requests, day.failed, day.completion_tokens) == (1, 0, row.completion_tokens)
+
+
+def test_an_engine_that_tells_tokens_when_asked_is_asked_and_the_client_sees_nothing_of_it(
+    client: httpx.Client,
+) -> None:
+    with engine(models=("m",), dialect="openai", echo=True) as url:
+        an_engine("fast", url, kind="openai")
+        EngineStatus.objects.update(server="llama.cpp b1")
+        asked = client.post(CHAT, json=body(stream=True)).text
+        wanted = client.post(CHAT, json=body(stream=True) | {"stream_options": {"include_usage": True}}).text
+    assert asked.endswith("data: [DONE]\n\n")
+    assert '"usage":{' not in asked.replace(" ", "")
+    assert '"usage":{' in wanted.replace(" ", "")
+    rows = logged(2)
+    assert [row.is_estimated for row in rows] == [False, False]
+    assert rows[0].prompt_tokens == rows[1].prompt_tokens != 0
+    assert rows[0].completion_tokens == rows[1].completion_tokens
 
 
 def test_a_failover_tells_of_both_machines(client: httpx.Client) -> None:
