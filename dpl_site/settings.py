@@ -69,12 +69,27 @@ DPL_SCHEDULING = env.choice(
     "DPL_SCHEDULING", "expected_finish", ["expected_finish", "least_load", "round_robin"]
 )
 
+# --- Alerts ---------------------------------------------------------------------------------------------
+DPL_NOTICE_LANGUAGE = env.choice("DPL_NOTICE_LANGUAGE", "en", ["en", "zh-hans"])
+DPL_NOTICE_SCHEMES = env.listing(
+    "DPL_NOTICE_SCHEMES",
+    ["mailto", "mailtos", "json", "jsons", "slack", "dingtalk", "feishu", "wecombot", "tgram"],
+)
+DPL_NOTICE_NETWORKS = env.networks("DPL_NOTICE_NETWORKS", ["0.0.0.0/0", "::/0"])
+DPL_NOTICE_WAIT_S = env.number("DPL_NOTICE_WAIT_S", 30.0, low=0, high=3600)
+DPL_NOTICES_PER_HOUR = env.integer("DPL_NOTICES_PER_HOUR", 60, low=1, high=10_000)
+DPL_NOTICE_EXPIRE_HOURS = env.integer("DPL_NOTICE_EXPIRE_HOURS", 24, low=1, high=720)
+DPL_HEARTBEAT_URL = env.secret("DPL_HEARTBEAT_URL", "")
+DPL_ALERTS_MOST = env.integer("DPL_ALERTS_MOST", 5000, low=1, high=1_000_000)
+
 # --- Kept for how long ------------------------------------------------------------------------------------
 DPL_KEEP_EVENTS_MINUTES = env.integer("DPL_KEEP_EVENTS_MINUTES", 60, low=1, high=100_000)
 DPL_KEEP_REQUESTS_DAYS = env.integer("DPL_KEEP_REQUESTS_DAYS", 30, low=1, high=36_500)
 DPL_KEEP_REQUESTS_PER_S = env.integer("DPL_KEEP_REQUESTS_PER_S", 200, low=0, high=1_000_000)
 DPL_KEEP_REQUESTS_MOST = env.integer("DPL_KEEP_REQUESTS_MOST", 1_000_000, low=0, high=1_000_000_000)
 DPL_KEEP_USAGE_DAYS = env.integer("DPL_KEEP_USAGE_DAYS", 1100, low=1, high=36_500)
+DPL_KEEP_ALERTS_DAYS = env.integer("DPL_KEEP_ALERTS_DAYS", 90, low=1, high=36_500)
+DPL_KEEP_ALERT_EVENTS_MOST = env.integer("DPL_KEEP_ALERT_EVENTS_MOST", 500_000, low=1, high=1_000_000_000)
 DPL_KEEP_AUDIT_DAYS = env.integer("DPL_KEEP_AUDIT_DAYS", 365, low=1, high=36_500)
 
 # --- Django -----------------------------------------------------------------------------------------------

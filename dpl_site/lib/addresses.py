@@ -47,9 +47,10 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """Which IP addresses may be called: the private ones, and the networks in `extra`."""
+    """Which IP addresses may be called: the private ones, and the networks in `extra`, which `setting` lists."""
 
     extra: tuple[Network, ...] = ()
+    setting: str = "DPL_ALLOWED_NETWORKS"
 
     def check_ip(self, text: str) -> None:
         """Raise AddressError when this IP address is forbidden; a zone (`%eth0`) is read over."""
@@ -60,7 +61,7 @@ class AddressPolicy:
         if not any(address in network for network in (*_ALLOWED, *self.extra)):
             raise AddressError(
                 f"{address} is a public address. Use one of your own network, "
-                "or list its network in DPL_ALLOWED_NETWORKS."
+                f"or list its network in {self.setting}."
             )
 
     def check_url(self, url: str) -> None:
