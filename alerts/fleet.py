@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import orjson
-from django.db.models import Q, Sum
+from django.db.models import Q
 
 from alerts import metrics
 from alerts.looks import Look, Machine
@@ -17,6 +17,7 @@ from datasets.states import JobState
 from datasets.statistics import recorded
 from dpl_site.lib.clock import utc_now
 from dpl_site.lib.db import now_ms
+from dpl_site.lib.prepared import Prepared
 from inference.models import Engine, EngineModel, GatewayProcess
 from inference.targets import live_engines
 from nodes.instances import alive, owner_is_dead
@@ -35,6 +36,25 @@ FORGOTTEN_MS = 7 * 86_400_000
 LEAD_TTL_MS = 5_000
 _THERMAL = ("thermal", "slowdown", "brake")
 """What a reason for throttling names when the hardware protects itself; a power limit is no trouble."""
+
+_MACHINES = Prepared(
+    lambda: live_nodes().values_list(
+        *("id", "name", "environment", "labels", "status__state", "status__reason"),
+        *("status__agent_error", "status__sampled_at", "status__clock_skew_s", "status__reading"),
+    )
+)
+_ENGINES = Prepared(
+    lambda: (
+        live_engines()
+        .filter(is_enabled=True)
+        .order_by()
+        .values_list("id", "node_id", "base_url", "kind", "status__kind", "status__is_online")
+    )
+)
+_RESIDENT = Prepared(lambda: EngineModel.objects.filter(is_resident=True).order_by().values_list("engine_id"))
+_WAITING = Prepared(lambda: GatewayProcess.objects.exclude(owner_is_dead("instance")).values_list("waiting"))
+_WORKERS = Prepared(lambda: alive().filter(kind="worker").values_list("pid"))
+_KNOWN_GPUS = Prepared(lambda: KnownGpus.objects.values_list("node_id", "seen"))
 
 
 class FleetReader:
@@ -57,15 +77,12 @@ class FleetReader:
         return look
 
     def _machines(self, look: Look, wanted: Collection[str]) -> None:
-        rows = live_nodes().values_list(
-            *("id", "name", "environment", "labels", "status__state", "status__reason"),
-            *("status__agent_error", "status__sampled_at", "status__clock_skew_s", "status__reading"),
-        )
         kept = self._kept
         self._kept = {}
+        rows = _MACHINES.rows()
         for node_id, name, environment, labels, state, reason, error, sampled_at, skew_s, reading in rows:
             is_fresh = bool(reading) and not error
-            look.machines[node_id] = Machine(node_id, name, environment, labels or {}, is_fresh)
+            look.machines[node_id] = Machine(node_id, name, environment, orjson.loads(labels), is_fresh)
             if state not in (None, NodeState.UNKNOWN):
                 look.add(metrics.NODE_UP, float(state != NodeState.OFFLINE), node_id=node_id)
             if reason:
@@ -130,7 +147,7 @@ def _gpus(status: Status) -> dict[str, int]:
 
 
 def _lost_gpus(look: Look) -> None:
-    look.known_gpus = dict(KnownGpus.objects.values_list("node_id", "seen"))
+    look.known_gpus = {node_id: orjson.loads(seen) for node_id, seen in _KNOWN_GPUS.rows()}
     for node_id, seen in look.known_gpus.items():
         if node_id in look.gpus:
             lately = {name for name, at_ms in seen.items() if look.at_ms - at_ms < FORGOTTEN_MS}
@@ -141,11 +158,7 @@ def _lost_gpus(look: Look) -> None:
 
 
 def _engines(look: Look, wanted: Collection[str]) -> None:
-    rows = list(
-        live_engines()
-        .filter(is_enabled=True)
-        .values_list("id", "node_id", "base_url", "kind", "status__kind", "status__is_online")
-    )
+    rows = _ENGINES.rows()
     for engine_id, node_id, base_url, _, _, is_online in rows:
         if is_online is not None:
             look.add(metrics.ENGINE_UP, float(is_online), node_id=node_id, subject=str(engine_id))
@@ -159,8 +172,7 @@ def _engines(look: Look, wanted: Collection[str]) -> None:
         if is_online and (kind or found) != Engine.Kind.OLLAMA
     }
     counts = dict.fromkeys(keepers.values(), 0)
-    resident = EngineModel.objects.filter(is_resident=True).values_list("engine_id", flat=True)
-    for engine_id in resident:
+    for (engine_id,) in _RESIDENT.rows():
         if engine_id in keepers:
             counts[keepers[engine_id]] += 1
     for node_id, count in counts.items():
@@ -168,12 +180,11 @@ def _engines(look: Look, wanted: Collection[str]) -> None:
 
 
 def _queue(look: Look) -> None:
-    living = GatewayProcess.objects.exclude(owner_is_dead("instance"))
-    look.add(metrics.QUEUE_WAITING, float(living.aggregate(Sum("waiting"))["waiting__sum"] or 0))
+    look.add(metrics.QUEUE_WAITING, float(sum(waiting for (waiting,) in _WAITING.rows())))
 
 
 def _workers(look: Look) -> None:
-    look.add(metrics.WORKERS, float(alive().filter(kind="worker").count()))
+    look.add(metrics.WORKERS, float(len(_WORKERS.rows())))
 
 
 def _jobs(look: Look) -> None:

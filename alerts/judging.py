@@ -10,7 +10,7 @@ from alerts.looks import Look
 from alerts.matching import Matcher, is_in_scope
 from alerts.rules import Measured, RuleSpec, Standing, Transition, ended, evaluate
 from alerts.samples import Key, Samples
-from alerts.states import AlertState, NoData, Operator
+from alerts.states import COMPARE, Aggregation, AlertState, NoData, Operator
 
 OFF = "its rule is switched off or removed"
 ELSEWHERE = "its rule does not look here any more"
@@ -79,12 +79,17 @@ class _Judged:
 
     def rule(self, ruled: Ruled) -> None:
         """Judge every instance of one rule. Most series of a fleet are well, and leave here at once."""
-        spec, standing, samples = ruled.spec, self.standing, self.samples
-        now, stale_ms = self.look.at_ms, self.stale_ms
-        for key, value in self._instances(ruled):
-            measured = samples.measure(spec, key, value, now, stale_ms)
+        spec, samples = ruled.spec, self.samples
+        standing = {key: stands for key, stands in self.standing.items() if key[0] == spec.id}
+        has_window = bool(spec.window_s) and spec.aggregation is not Aggregation.LAST
+        is_hot, threshold = COMPARE[spec.operator], spec.fire_value
+        for node_id, subject, value in self._instances(ruled):
+            if not has_window and value is not None and not standing and not is_hot(value, threshold):
+                continue
+            key = (spec.id, node_id, subject)
+            measured = samples.measure(spec, key, value, self.look.at_ms, self.stale_ms)
             stands = standing.get(key)
-            if stands is None and measured.value is not None and not spec.is_hot(measured.value):
+            if stands is None and measured.value is not None and not is_hot(measured.value, threshold):
                 continue
             self._take(spec, key, measured, stands)
 
@@ -122,20 +127,23 @@ class _Judged:
         if step is not None:
             self.steps.append(Step(spec, key, alert_id, step))
 
-    def _instances(self, ruled: Ruled) -> Iterator[tuple[Key, float | None]]:
+    def _instances(self, ruled: Ruled) -> Iterator[tuple[int | None, str, float | None]]:
         """What the rule looks at, each with its value now; None where no data is a reason to fire."""
-        spec, found = ruled.spec, self.look.readings.get(ruled.spec.metric, ())
+        spec, found = ruled.spec, self.look.readings.get(ruled.spec.metric, [])
         inside = self._inside(ruled)
+        if inside is None and spec.no_data is not NoData.ALERT:
+            yield from found
+            return
         for node_id, subject, value in found:
             if inside is None or node_id in inside:
-                yield (spec.id, node_id, subject), value
+                yield node_id, subject, value
         if spec.no_data is not NoData.ALERT:
             return
         has_data = {node_id for node_id, _, _ in found}
         where: set[int | None] = set(self.look.machines) if metrics.is_of_nodes(spec.metric) else {None}
         for node_id in where - has_data:
             if inside is None or node_id in inside:
-                yield (spec.id, node_id, ""), None
+                yield node_id, "", None
 
     def _inside(self, ruled: Ruled) -> set[int | None] | None:
         """The nodes that a rule looks at; None for all. Scopes are about nodes, so they mean nothing elsewhere."""

@@ -232,7 +232,7 @@ def _queue(channel: Channel, due: Collection[tuple[Alert, Verdict]], now: int) -
 
 def _rank(one: tuple[Alert, Verdict]) -> tuple[bool, int, int]:
     alert, verdict = one
-    return verdict.kind is NoticeKind.RESOLVED, -Severity(alert.severity).rank, -alert.id
+    return verdict.kind is NoticeKind.RESOLVED, -Severity(alert.severity).rank, alert.id
 
 
 def _told(alert: Alert, verdict: Verdict) -> Told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -14,6 +15,23 @@ from alerts.rules import RuleSpec, Standing
 from alerts.samples import Key
 from alerts.states import OPEN, RAISED, Aggregation, AlertState, NoData, Operator, Severity
 from dpl_site.lib.clock import utc_now
+from dpl_site.lib.prepared import Prepared
+
+_COLUMNS = (
+    *("id", "name", "metric", "operator", "fire_value", "clear_value", "aggregation", "window_s", "for_s"),
+    *("keep_s", "severity", "no_data", "repeat_s", "key"),
+)
+_RULES = Prepared(lambda: Rule.objects.filter(is_enabled=True).values_list(*_COLUMNS))
+_SCOPES = Prepared(
+    lambda: RuleScope.objects.order_by("id").values_list(
+        "rule_id", "node_id", "environment", "label", "label_value"
+    )
+)
+_STANDING = Prepared(
+    lambda: Alert.objects.exclude(state=AlertState.RESOLVED).values_list(
+        "id", "rule_id", "node_id", "subject", "metric", "state", "state_ms"
+    )
+)
 
 
 def firing_count() -> int:
@@ -28,35 +46,41 @@ def open_alerts() -> QuerySet[Alert]:
 
 def rules_of(*, is_watch: bool) -> list[Ruled]:
     """The rules that are on: those of the controller, or those that web processes watch."""
-    scopes = defaultdict(list)
-    for scope in RuleScope.objects.order_by("id"):
-        scopes[scope.rule_id].append(matcher_of(scope))
-    rules = Rule.objects.filter(is_enabled=True)
-    rules = (
-        rules.filter(metric__in=metrics.OF_THE_WATCH)
-        if is_watch
-        else rules.exclude(metric__in=metrics.OF_THE_WATCH)
-    )
-    return [Ruled(spec_of(rule), tuple(scopes[rule.id])) for rule in rules if rule.metric in metrics.METRICS]
+    scopes: defaultdict[int, list[Matcher]] = defaultdict(list)
+    for rule_id, node_id, environment, label, label_value in _SCOPES.rows():
+        scopes[rule_id].append(Matcher(None, node_id, environment, (label, label_value) if label else None))
+    found = (_spec(*row) for row in _RULES.rows() if row[2] in metrics.METRICS)
+    return [
+        Ruled(spec, tuple(scopes[spec.id]))
+        for spec in found
+        if (spec.metric in metrics.OF_THE_WATCH) is is_watch
+    ]
 
 
 def spec_of(rule: Rule) -> RuleSpec:
-    """A rule's row as the policy sees it."""
+    """A rule's row as the policy sees it; one that is not kept yet has the id 0."""
+    return _spec(rule.pk or 0, *(getattr(rule, name) for name in _COLUMNS[1:]))
+
+
+def _spec(
+    rule_id: int, name: str, metric: str, operator: str, fire: float, clear: float, *more: Any
+) -> RuleSpec:
+    aggregation, window_s, for_s, keep_s, severity, no_data, repeat_s, key = more
     return RuleSpec(
-        id=rule.pk or 0,
-        name=rule.name,
-        metric=rule.metric,
-        operator=Operator(rule.operator),
-        fire_value=rule.fire_value,
-        clear_value=rule.clear_value,
-        aggregation=Aggregation(rule.aggregation),
-        window_s=rule.window_s,
-        for_s=rule.for_s,
-        keep_s=rule.keep_s,
-        severity=Severity(rule.severity),
-        no_data=NoData(rule.no_data),
-        repeat_s=rule.repeat_s,
-        key=rule.key,
+        rule_id,
+        name,
+        metric,
+        Operator(operator),
+        fire,
+        clear,
+        Aggregation(aggregation),
+        window_s,
+        for_s,
+        keep_s,
+        Severity(severity),
+        NoData(no_data),
+        repeat_s,
+        key,
     )
 
 
@@ -72,14 +96,11 @@ def standing_alerts(*, is_watch: bool) -> dict[Key, Stands]:
 
     One whose rule was removed has a negative id in its place, which no rule has.
     """
-    rows = Alert.objects.exclude(state=AlertState.RESOLVED)
-    watched = tuple(metrics.OF_THE_WATCH)
-    rows = rows.filter(metric__in=watched) if is_watch else rows.exclude(metric__in=watched)
     found: dict[Key, Stands] = {}
-    columns = ("id", "rule_id", "node_id", "subject", "metric", "state", "state_ms")
-    for alert_id, rule_id, node_id, subject, metric, state, state_ms in rows.values_list(*columns):
-        key = (rule_id or -alert_id, node_id, subject)
-        found[key] = Stands(alert_id, metric, Standing(AlertState(state), state_ms))
+    for alert_id, rule_id, node_id, subject, metric, state, state_ms in _STANDING.rows():
+        if (metric in metrics.OF_THE_WATCH) is is_watch:
+            key = (rule_id or -alert_id, node_id, subject)
+            found[key] = Stands(alert_id, metric, Standing(AlertState(state), state_ms))
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from dpl_site.lib.choices import Choices
@@ -70,11 +71,18 @@ class Operator(Choices):
 
     def holds(self, value: float, threshold: float) -> bool:
         """`value > threshold`, or as the operator says."""
-        if self is Operator.ABOVE:
-            return value > threshold
-        if self is Operator.AT_LEAST:
-            return value >= threshold
-        return value < threshold if self is Operator.BELOW else value <= threshold
+        return COMPARE[self](value, threshold)
+
+
+COMPARE: Mapping[Operator, Callable[[float, float], bool]] = MappingProxyType(
+    {
+        Operator.ABOVE: operator.gt,
+        Operator.AT_LEAST: operator.ge,
+        Operator.BELOW: operator.lt,
+        Operator.AT_MOST: operator.le,
+    }
+)
+"""What each operator does."""
 
 
 class NoData(Choices):

@@ -21,6 +21,7 @@ def compose() -> Application:
     pages = cast(Application, get_asgi_application())
     from datasets import intake
     from dpl_site.processes.presence import WebPresence
+    from dpl_site.processes.watching import WatchLoop
     from dpl_site.routing import sockets
     from inference.door import GatewayDoor
     from inference.gateway import Gateway, install
@@ -29,10 +30,11 @@ def compose() -> Application:
     intake.instance_id = lambda: presence.instance_id
     gateway = Gateway(lambda: presence.instance_id)
     install(gateway)
+    watch = WatchLoop(lambda: presence.instance_id)
     # Doors are asked in this order, and limit bodies by themselves.
     doors = (GatewayDoor(gateway), intake.UploadDoor())
     limited = LimitedBody(pages, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    return Site(doors=doors, pages=limited, sockets=sockets(), beside=Together(gateway, presence))
+    return Site(doors=doors, pages=limited, sockets=sockets(), beside=Together(gateway, watch, presence))
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dpl_site.settings")

@@ -221,6 +221,8 @@ def _guard(policy: AddressPolicy) -> list[str]:
 
 
 _Socket = socket.socket
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([\w ,.-]+)")
+"""The one part of a library's long complaint about a connection that tells something."""
 
 
 class _Heard(logging.Handler):
@@ -237,7 +239,10 @@ class _Heard(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep warnings, and the reason that a connection failed for."""
         line = record.getMessage()
-        if record.levelno >= logging.WARNING or "Exception" in line:
+        because = _ERRNO.search(line)
+        if because:
+            self._lines.insert(0, because[1].strip())
+        elif record.levelno >= logging.WARNING or "Exception" in line:
             self._lines.append(" ".join(line.split())[:200])
 
     def said(self) -> str:

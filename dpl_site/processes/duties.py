@@ -11,10 +11,15 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
+from alerts import notices
+from alerts.evaluation import Evaluator
+from alerts.heartbeat import record_beat
 from datasets.models import Job
 from datasets.reconcile import reconcile
 from datasets.states import UNFINISHED
 from dpl_site.lib.prepared import AnyRow
+from dpl_site.processes import notifying
+from dpl_site.processes.notifying import Postman
 from dpl_site.processes.pruning import PRUNERS
 from inference.models import Slot, SlotWaiter
 from inference.probe import FleetProbe, FleetReading
@@ -31,6 +36,7 @@ PRUNE_EVERY_S = 60.0
 PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0})
 """Tables that may grow faster than one transaction a minute shrinks them."""
 LOOK_FOR_LOCKS_S = 1.0
+PUT_TOGETHER_EVERY_S = 5.0
 EXPIRE_DEAD_EVERY_S = 2.0
 """Whoever ends a child expires it at once; this is for processes that nobody watched."""
 
@@ -56,7 +62,7 @@ class Duty:
 
 def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
     """Every duty of a controller; `probe` asks the fleet."""
-    changes = LockChanges(probe)
+    changes, alerts, postman = LockChanges(probe), Evaluator(), Postman()
     return (
         Duty("probe the fleet", settings.DPL_POLL_INTERVAL_S, _record, gather=probe.answers, bound_s=10.0),
         Duty(
@@ -70,6 +76,23 @@ def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
         Duty("reconcile jobs", 1.0, reconcile, is_needed=_has_jobs),
         Duty("expire locks", 1.0, expire_locks, is_needed=_has_locks),
         Duty("expire dead processes", EXPIRE_DEAD_EVERY_S, expire_dead_neighbours, is_everybodys=True),
+        Duty("evaluate alerts", settings.DPL_POLL_INTERVAL_S, alerts.step, bound_s=10.0),
+        Duty("put messages together", PUT_TOGETHER_EVERY_S, notices.put_together),
+        Duty(
+            "send messages",
+            PUT_TOGETHER_EVERY_S,
+            notifying.record,
+            gather=postman.outcomes,
+            is_needed=notices.has_queued,
+            bound_s=notifying.SEND_WITHIN_S,
+        ),
+        Duty(
+            "heartbeat out",
+            notifying.BEAT_EVERY_S,
+            record_beat,
+            gather=notifying.heartbeats,
+            bound_s=notifying.BEAT_WITHIN_S + 5,
+        ),
         Duty("free dead leases", 5.0, free_dead_leases, is_needed=_has_leases),
         *(
             Duty(f"prune {name}", PRUNE_OFTEN_S.get(name, PRUNE_EVERY_S), prune)

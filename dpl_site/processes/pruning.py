@@ -16,6 +16,7 @@ from django_q.models import Task
 
 from accounts.quotas import quotas_prune
 from accounts.usage import usage_prune
+from alerts.pruning import prune_alerts
 from datasets.services import prune_uploads
 from datasets.waking import prune_delivered
 from inference.accounting import prune_metrics, prune_requests
@@ -73,6 +74,7 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "usage": prune_usage,
         "limits": quotas_prune,
         "metrics": prune_metrics,
+        "alerts": prune_alerts,
     }
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from alerts.rules import NOTHING, WAITING, Measured, RuleSpec
@@ -17,7 +19,7 @@ def rule(aggregation: Aggregation = Aggregation.AVG, window_s: int = 60) -> Rule
     )
 
 
-def fed(samples: Samples, values: list[float | None], spec: RuleSpec, every_s: int = 2) -> Measured:
+def fed(samples: Samples, values: Sequence[float | None], spec: RuleSpec, every_s: int = 2) -> Measured:
     """What is measured after these values, one each `every_s` seconds from 0 on."""
     found = NOTHING
     for number, value in enumerate(values):
