@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("inference.urls")),
     path("", include("datasets.urls")),
+    path("", include("alerts.urls")),
     path("health", views.health),
     path("ready", views.ready),
     path("api/schema", views.schema),

@@ -77,9 +77,12 @@ async def _ask(url: str) -> str:
 
     limits = http.Timeouts(connect_s=5.0, first_byte_s=8.0, idle_s=8.0, total_s=BEAT_WITHIN_S)
     try:
-        async with asyncio.timeout(BEAT_WITHIN_S), http.outside_async(timeouts=limits) as client:
-            async with client.stream("GET", url) as response:
-                return "" if response.is_success else f"it answers {response.status_code}"
+        async with (
+            asyncio.timeout(BEAT_WITHIN_S),
+            http.outside_async(timeouts=limits) as client,
+            client.stream("GET", url) as response,
+        ):
+            return "" if response.is_success else f"it answers {response.status_code}"
     except TimeoutError:
         return f"no answer within {BEAT_WITHIN_S:g} s"
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
