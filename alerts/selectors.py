@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from alerts import metrics
 from alerts.judging import Ruled, Stands
 from alerts.matching import Matcher, SilenceSpec
-from alerts.models import Alert, Rule, RuleScope, Silence
+from alerts.models import Alert, Channel, Rule, RuleScope, Silence
 from alerts.rules import RuleSpec, Standing
 from alerts.samples import Key
 from alerts.states import OPEN, RAISED, Aggregation, AlertState, NoData, Operator, Severity
@@ -118,6 +118,12 @@ def silences_now() -> list[SilenceSpec]:
         )
         for row in rows
     ]
+
+
+def failing_channels() -> QuerySet[Channel]:
+    """The channels in use that did not take the last message."""
+    failing = Channel.objects.filter(is_enabled=True, status__failing_since_ms__isnull=False)
+    return failing.select_related("status").defer("url").order_by("id")
 
 
 def down_nodes() -> set[int]:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
+from alerts.models import Channel
 from dpl_site.lib import secrets
 from dpl_site.processes.findings import ERROR, WARNING, Finding
 from dpl_site.processes.schema import read_schema
@@ -87,10 +88,14 @@ def _schema() -> Iterator[Finding]:
 
 def _credentials() -> Iterator[Finding]:
     """Stored secrets whose key is gone; read raw, since the field itself reads those as empty."""
-    for model, column in ((Node, "agent_token"), (Engine, "api_key")):
+    for model, column, condition in (
+        (Node, "agent_token", "archived_at IS NULL"),
+        (Engine, "api_key", "archived_at IS NULL"),
+        (Channel, "url", "1 = 1"),
+    ):
         table = model._meta.db_table
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT id, {column} FROM {table} WHERE archived_at IS NULL AND {column} <> ''")
+            cursor.execute(f"SELECT id, {column} FROM {table} WHERE {condition} AND {column} <> ''")
             rows = cursor.fetchall()
         for row_id, stored in rows:
             if not _is_readable(stored):

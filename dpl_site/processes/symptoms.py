@@ -10,6 +10,8 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from alerts.heartbeat import last_beat
+from alerts.selectors import failing_channels
 from datasets.reconcile import counters_that_disagree
 from dpl_site.lib.clock import iso, iso_ms
 from dpl_site.lib.db import now_ms
@@ -132,4 +134,33 @@ def counters() -> Iterator[Finding]:
         )
 
 
-SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (processes, clock, queue, nodes, engines, counters)
+def alerting() -> Iterator[Finding]:
+    """Channels that do not take messages, and a heartbeat out that fails: nobody is told when something breaks."""
+    for channel in failing_channels():
+        yield Finding(
+            ERROR,
+            f"channel {channel.name}",
+            f"It takes no messages: {channel.status.error}.",
+            "See that its service runs and that its address is right; then send a test from the admin pages.",
+            iso_ms(channel.status.failing_since_ms),
+        )
+    beat = last_beat()
+    if settings.DPL_HEARTBEAT_URL and beat is not None and beat.failing_since_ms is not None:
+        yield Finding(
+            ERROR,
+            "heartbeat",
+            f"DPL_HEARTBEAT_URL cannot be reached: {beat.error}.",
+            "See that the service answers 200 from this machine. Whoever watches it believes that DPL is dead.",
+            iso_ms(beat.failing_since_ms),
+        )
+
+
+SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (
+    processes,
+    clock,
+    queue,
+    nodes,
+    engines,
+    counters,
+    alerting,
+)

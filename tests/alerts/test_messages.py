@@ -41,7 +41,7 @@ def test_one_alert_is_named_in_the_title() -> None:
 
 def test_it_speaks_chinese_where_that_is_the_language() -> None:
     message = compose([HOT], language="zh-hans")
-    assert message.title == "DPL：GPU 过热，box1 GPU 3"
+    assert message.title == "DPL：GPU 过热, box1 GPU 3"
     assert "阈值 90 °C" in message.body
 
 

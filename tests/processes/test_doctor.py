@@ -14,6 +14,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
+from alerts.heartbeat import Beat, record_beat
+from alerts.models import Channel, ChannelStatus
 from dpl_site.lib import secrets
 from dpl_site.processes.diagnosis import diagnose
 from dpl_site.processes.findings import Finding
@@ -128,3 +130,20 @@ def test_the_examination_leaves_nothing_behind(well: Node) -> None:
     before = Event.objects.count()
     diagnose()
     assert Event.objects.count() == before
+
+
+def test_a_channel_that_takes_no_messages_is_named(well: Node) -> None:
+    channel = Channel.objects.create(name="ops", kind="webhook", url="json://10.0.0.5/s3cret")
+    ChannelStatus.objects.create(channel=channel, failing_since_ms=1_700_000_000_000, error="refused")
+    finding = found("channel ops")
+    assert finding.message == "It takes no messages: refused."
+    assert finding.since == "2023-11-14T22:13:20.000Z"
+
+
+def test_a_heartbeat_out_that_fails_is_named_while_it_is_wanted(well: Node, settings: Settings) -> None:
+    record_beat(Beat("it answers 500"))
+    assert diagnose() == []
+    settings.DPL_HEARTBEAT_URL = "https://example.org/ping"
+    assert "it answers 500" in found("heartbeat").message
+    record_beat(Beat(""))
+    assert diagnose() == []
