@@ -79,13 +79,13 @@ def test_a_channel_may_want_no_ends_and_nothing_that_is_less_severe(world: World
 
 
 def test_it_reminds_until_somebody_acknowledges(world: World, hot: Node) -> None:
-    world.run(3700, every_s=20)
+    world.run(3800, every_s=50)
     assert len(world.told()) == 2
     services.alert_acknowledge(alert_id=Alert.objects.get().id, actor="ada")
-    world.run(7300, every_s=50)
+    world.run(7300, every_s=100)
     assert world.told() == []
     services.alert_acknowledge(alert_id=Alert.objects.get().id, actor="ada", is_undone=True)
-    world.run(60, every_s=20)
+    world.run(100, every_s=50)
     assert len(world.told()) == 1
 
 
@@ -135,12 +135,12 @@ def test_a_notifier_that_fails_for_an_hour_loses_nothing_and_floods_nobody(world
     other = world.node("other")
     world.run(40, every_s=10)
     world.heat(other, 95)
-    world.run(600, every_s=10)
+    world.run(600, every_s=20)
     world.heat(other, 60)
-    world.run(600, every_s=10)
+    world.run(600, every_s=20)
     late = world.node("late")
     world.heat(late, 96)
-    world.run(3600, every_s=20)
+    world.run(3600, every_s=40)
     assert DeliveryAttempt.objects.filter(is_ok=False).count() < 20
     assert Delivery.objects.count() == len(world.sent)
     assert world.told() == ["gpu_temperature_c, box GPU 0", "gpu_temperature_c, late GPU 0"]
@@ -155,7 +155,7 @@ def test_the_end_of_what_was_never_told_is_not_told(world: World, hot: Node, set
     assert ChannelStatus.objects.get().error == "nobody is there"
     world.heat(hot, 60)
     logging.disable()
-    world.run(4000, every_s=50)
+    world.run(4000, every_s=100)
     logging.disable(logging.NOTSET)
     world.answer = lambda _: Outcome(True)
     world.run(100, every_s=10)

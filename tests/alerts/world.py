@@ -19,6 +19,7 @@ from nodes.answers import parse_status
 from nodes.models import Node, NodeStatus
 
 TICK_S = 2
+POST_S = 6
 
 
 class World:
@@ -26,6 +27,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_ms = 1_700_000_000_000
+        self._post_ms = 0
         self.controller = Evaluator()
         self.sent: list[Claimed] = []
         self.answer: Callable[[Claimed], Outcome] = lambda _: Outcome(True)
@@ -111,8 +113,10 @@ class World:
         for _ in range(int(seconds) // every_s):
             self.now_ms += every_s * 1000
             self.controller.step()
-            notices.put_together()
-            self.send()
+            if self.now_ms >= self._post_ms:
+                self._post_ms = self.now_ms + POST_S * 1000
+                notices.put_together()
+                self.send()
 
     def send(self) -> None:
         """Hand out what is due, to a channel that answers as `answer` says."""
