@@ -90,6 +90,7 @@ DPL_KEEP_REQUESTS_MOST = env.integer("DPL_KEEP_REQUESTS_MOST", 1_000_000, low=0,
 DPL_KEEP_USAGE_DAYS = env.integer("DPL_KEEP_USAGE_DAYS", 1100, low=1, high=36_500)
 DPL_KEEP_ALERTS_DAYS = env.integer("DPL_KEEP_ALERTS_DAYS", 90, low=1, high=36_500)
 DPL_KEEP_ALERT_EVENTS_MOST = env.integer("DPL_KEEP_ALERT_EVENTS_MOST", 500_000, low=1, high=1_000_000_000)
+DPL_KEEP_HISTORY_DAYS = env.integer("DPL_KEEP_HISTORY_DAYS", 30, low=1, high=3660)
 DPL_KEEP_AUDIT_DAYS = env.integer("DPL_KEEP_AUDIT_DAYS", 365, low=1, high=36_500)
 
 # --- Django -----------------------------------------------------------------------------------------------

@@ -165,3 +165,46 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.object_id}"
+
+
+class HistoryBlock(models.Model):
+    """A stretch of one node's history, packed (`nodes.blocks`): raw readings, or points of one tier.
+
+    Raw readings of several layouts have rows beside each other; a rolled-up block is one row.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+", db_index=False)
+    step_s = models.PositiveIntegerField(help_text="The tier: seconds from point to point, 0 for readings.")
+    start_ms = models.BigIntegerField(help_text="Epoch milliseconds by the database's clock.")
+    layout = models.BigIntegerField(help_text="Stands for the figures; 0 in rolled-up blocks.")
+    is_rolled = models.BooleanField(default=False, help_text="The next tier holds what this row holds.")
+    figures = models.TextField(help_text="Which values the block holds, in order.")
+    # The last column: SQLite reads the others without it.
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["node", "step_s", "start_ms", "layout"], name="one_block_per_stretch"
+            ),
+        )
+        indexes = (
+            models.Index(fields=["step_s", "start_ms"], name="history_by_age"),
+            models.Index(
+                fields=["step_s", "start_ms"], condition=models.Q(is_rolled=False), name="history_to_roll"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.node_id} {self.step_s} s from {self.start_ms}"
+
+
+class Watch(models.Model):
+    """Somebody looks at a node (0: at the fleet) until `expires_ms`; written by web processes while they show it."""
+
+    subject = models.BigIntegerField(primary_key=True)
+    expires_ms = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.subject or 'the fleet'} is watched"

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from dpl_site.lib.clock import utc_now
 from dpl_site.lib.db import now_ms
-from nodes import news
+from nodes import history, news
 from nodes.answers import moment
 from nodes.mirror import AgentSeen
 from nodes.models import Installation, NodeLock, NodeStatus
@@ -88,6 +88,7 @@ def record_nodes(*, seen: Sequence[NodeSeen]) -> set[int]:
             unique_fields=["node"],
             update_fields=_WRITTEN,
         )
+        history.record_readings(told=_told(seen, now, at))
         mirrored = _record_mirrors(seen)
         _publish(changed, mirrored)
         return set(changed) | mirrored
@@ -105,6 +106,15 @@ def forget_nodes(*, node_ids: Collection[int], reason: str) -> None:
         clock_skew_s=None,
         foreign_lock="",
     )
+
+
+def _told(seen: Sequence[NodeSeen], now: int, at: datetime) -> list[history.Told]:
+    """What the agents told, each at its moment by the database's clock: `now` and `at` are the same moment."""
+    return [
+        history.Told(one.node_id, now - max(0, int((at - one.agent.at).total_seconds() * 1000)), status)
+        for one in seen
+        if one.agent is not None and (status := one.agent.reading and one.agent.reading.status)
+    ]
 
 
 def _apply(status: NodeStatus, one: NodeSeen, now: int, at: datetime) -> bool:

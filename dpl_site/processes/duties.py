@@ -26,6 +26,7 @@ from inference.probe import FleetProbe, FleetReading
 from inference.services import record_fleet
 from inference.slots import free_dead_leases
 from nodes import news
+from nodes.history import is_roll_up_due, roll_up
 from nodes.instances import expire_dead_neighbours
 from nodes.leadership import leading
 from nodes.locks import LOCK_NEWS, expire_locks
@@ -33,10 +34,11 @@ from nodes.models import NodeLock
 
 LEAD = "controller"
 PRUNE_EVERY_S = 60.0
-PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0})
+PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0, "history": 10.0})
 """Tables that may grow faster than one transaction a minute shrinks them."""
 LOOK_FOR_LOCKS_S = 1.0
 PUT_TOGETHER_EVERY_S = 5.0
+ROLL_UP_EVERY_S = 2.0
 EXPIRE_DEAD_EVERY_S = 2.0
 """Whoever ends a child expires it at once; this is for processes that nobody watched."""
 
@@ -93,6 +95,7 @@ def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
             gather=notifying.heartbeats,
             bound_s=notifying.BEAT_WITHIN_S + 5,
         ),
+        Duty("roll up history", ROLL_UP_EVERY_S, roll_up, is_needed=is_roll_up_due),
         Duty("free dead leases", 5.0, free_dead_leases, is_needed=_has_leases),
         *(
             Duty(f"prune {name}", PRUNE_OFTEN_S.get(name, PRUNE_EVERY_S), prune)

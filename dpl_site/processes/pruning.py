@@ -21,6 +21,7 @@ from datasets.services import prune_uploads
 from datasets.waking import prune_delivered
 from inference.accounting import prune_metrics, prune_requests
 from nodes import instances, news
+from nodes.history import prune_history
 from nodes.models import LockAudit
 
 MOST_AT_ONCE = 500
@@ -75,6 +76,7 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "limits": quotas_prune,
         "metrics": prune_metrics,
         "alerts": prune_alerts,
+        "history": prune_history,
     }
 )
 
