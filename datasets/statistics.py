@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from django.db import connection
 from django.db.models import Count, F, Min, Sum
@@ -11,8 +12,10 @@ from django.db.models.functions import Coalesce
 
 from datasets.models import Item, Job, Shard
 from datasets.progress import NodeSums, Recent, is_worth_retrying
-from datasets.states import ItemState
+from datasets.states import ItemState, JobState
+from dpl_site.lib.db import now_ms
 from inference.models import Slot
+from nodes.selectors import live_nodes
 
 SAMPLE = 2000
 """How many of a node's latest successful items its percentiles are taken from, at most."""
@@ -88,6 +91,22 @@ def lately(job: Job, sums: Sequence[NodeSums], *, since_ms: int) -> Recent:
         first_ms=Min(F("finished_ms") - Coalesce(F("duration_ms"), 0)),
     )
     return Recent(row["count"], row["tokens"] or 0, row["first_ms"])
+
+
+def tokens_lately(*, within: timedelta) -> int:
+    """Tokens written for items of running jobs that ended lately; jobs and nodes are named so that the index serves."""
+    jobs = list(
+        Job.objects.filter(state__in=[JobState.RUNNING, JobState.STOPPING]).values_list("id", flat=True)
+    )
+    if not jobs:
+        return 0
+    ended = Item.objects.filter(
+        job_id__in=jobs,
+        node_id__in=list(live_nodes().values_list("id", flat=True)),
+        state__in=[ItemState.SUCCEEDED, ItemState.FAILED],
+        finished_ms__gt=now_ms() - within // timedelta(milliseconds=1),
+    )
+    return ended.aggregate(tokens=Sum("completion_tokens"))["tokens"] or 0
 
 
 def with_samples(job: Job, sums: Sequence[NodeSums]) -> list[NodeSums]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from dpl_site import views
+from dpl_site import overview, views
 
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("inference.urls")),
     path("", include("datasets.urls")),
     path("", include("alerts.urls")),
+    path("api/cluster/overview", overview.cluster_overview),
     path("health", views.health),
     path("ready", views.ready),
     path("api/schema", views.schema),

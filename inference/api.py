@@ -18,6 +18,7 @@ from accounts.rest import principal_of
 from dpl_site.lib.clock import iso
 from dpl_site.lib.refusals import Refused
 from inference import engines, fleet, registration
+from inference.measurements import METRIC_FILTERS, WindowOut, measured
 from inference.models import Engine
 from inference.serializers import (
     EngineChange,
@@ -96,6 +97,12 @@ class NodeViewSet(viewsets.GenericViewSet[Node]):
         """Take a node and its engines out of the fleet."""
         registration.node_remove(node_id=int(pk), actor=principal_of(request).username)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(parameters=METRIC_FILTERS, responses=WindowOut)
+    @action(detail=True, methods=["get"], scopes={"GET": "read"}, filter_backends=[], pagination_class=None)
+    def metrics(self, request: Request, pk: str) -> Response:
+        """What a node measured, as curves with gaps."""
+        return Response(measured(engines.live_node(int(pk)), request.query_params))
 
     # Locking takes a machine out of service for everybody's requests. Who may generate uses up the same
     # machines, so the right to generate (operators have it, viewers have not) is the right to lock.

@@ -100,6 +100,7 @@ def _node(node: Node, engines: list[EngineView], slots: SlotsView, lock: Standin
         "engines": engines,
         "models": sorted({model["name"] for engine in engines for model in engine["models"]}),
         "sampled_at": iso(status.sampled_at) if status else None,
+        "clock_skew_s": status.clock_skew_s if status else None,
         "metrics": metrics_of(status),
     }
 

@@ -65,7 +65,10 @@ class EngineView(TypedDict):
 
 
 class NodeView(TypedDict):
-    """One node. `online` holds for a degraded one too: something on it still works."""
+    """One node. `online` holds for a degraded one too: something on it still works.
+
+    `clock_skew_s`: how far its agent's clock is ahead of ours, to about half a second.
+    """
 
     id: int
     name: str
@@ -81,6 +84,7 @@ class NodeView(TypedDict):
     engines: list[EngineView]
     models: list[str]
     sampled_at: str | None
+    clock_skew_s: float | None
     metrics: MetricsView | None
 
 

@@ -62,6 +62,9 @@ class NodeOut(serializers.Serializer[Node]):
     engines = serializers.SerializerMethodField()
     models = serializers.ListField(child=serializers.CharField())
     sampled_at = serializers.DateTimeField(allow_null=True)
+    clock_skew_s = serializers.FloatField(
+        allow_null=True, help_text="How far its clock is ahead of ours, to half a second."
+    )
     metrics = serializers.SerializerMethodField()
     monitor_base_url = serializers.CharField()
     has_agent_token = serializers.BooleanField()

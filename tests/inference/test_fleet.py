@@ -84,6 +84,7 @@ def test_it_has_the_shape_of_the_contract() -> None:
             ],
             "models": ["embed", "llama3:8b"],
             "sampled_at": ISO,
+            "clock_skew_s": None,
             "metrics": {
                 "cpu_percent": 12.5,
                 "memory_percent": 25.0,
