@@ -45,6 +45,7 @@ DPL_ALLOWED_NETWORKS = env.networks("DPL_ALLOWED_NETWORKS", [])
 DPL_LOGIN_FAILURES = env.integer("DPL_LOGIN_FAILURES", 10, low=1, high=1000)
 DPL_LOGIN_COOLDOWN_S = env.integer("DPL_LOGIN_COOLDOWN_S", 300, low=1, high=86400)
 DPL_PUBLIC_METRICS = env.boolean("DPL_PUBLIC_METRICS", False)
+DPL_PUBLIC_FLOWLINE = env.boolean("DPL_PUBLIC_FLOWLINE", False)
 DPL_HTTPS = env.boolean("DPL_HTTPS", False)
 
 # --- Limits -----------------------------------------------------------------------------------------------

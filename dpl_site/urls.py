@@ -10,6 +10,7 @@ from dpl_site import overview, views
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("inference.urls")),
+    path("", include("inference.flowline.urls")),
     path("", include("datasets.urls")),
     path("", include("alerts.urls")),
     path("api/cluster/overview", overview.cluster_overview),

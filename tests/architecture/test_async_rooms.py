@@ -40,6 +40,7 @@ ROOMS = (
     "inference/looking.py",
     "inference/roster.py",
     "inference/live.py",
+    "inference/flowline/views.py",
     "datasets/answering.py",
     "datasets/export.py",
     "datasets/live.py",

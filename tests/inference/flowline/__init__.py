@@ -1,0 +1,1 @@
+"""FlowLine's surface."""
