@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from dpl_site import overview, views
+from dpl_site import metrics, views
 
 urlpatterns = [
     path("", include("accounts.urls")),
@@ -14,6 +15,7 @@ urlpatterns = [
     path("", include("datasets.urls")),
     path("", include("alerts.urls")),
     path("api/cluster/overview", overview.cluster_overview),
+    path("metrics", metrics.metrics),
     path("health", views.health),
     path("ready", views.ready),
     path("api/schema", views.schema),

@@ -38,7 +38,7 @@ def node_views(*, node_ids: Collection[int] | None = None) -> list[NodeView]:
     if node_ids is not None:
         nodes = nodes.filter(id__in=node_ids)
     engines = _engines(node_ids)
-    slots, locks = _slots(node_ids), standing_locks(node_ids=node_ids)
+    slots, locks = slots_by_node(node_ids), standing_locks(node_ids=node_ids)
     return [
         _node(node, engines[node.id], slots.get(node.id, _NO_SLOTS), locks.get(node.id)) for node in nodes
     ]
@@ -145,8 +145,8 @@ def _model(model: EngineModel) -> ModelView:
     return {"name": model.name, "resident": model.is_resident, "size_bytes": model.size_bytes}
 
 
-def _slots(node_ids: Collection[int] | None) -> dict[int, SlotsView]:
-    """A slot is busy while its holder lives; retired ones count until they are free."""
+def slots_by_node(node_ids: Collection[int] | None = None) -> dict[int, SlotsView]:
+    """Node id → its slots. One is busy while its holder lives; retired ones count until they are free."""
     slots = Slot.objects.filter(engine__archived_at__isnull=True)
     if node_ids is not None:
         slots = slots.filter(engine__node_id__in=node_ids)

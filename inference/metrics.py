@@ -1,4 +1,4 @@
-"""`GET /metrics`: the gateway's numbers for Prometheus, of all processes together.
+"""The gateway's numbers for Prometheus, of all processes together; `dpl_site.metrics` tells them.
 
 They are read from rows at each scrape, so that whichever process answers tells the same: counters are sums that
 every process raises, what is in hand now stands in one row per living process.
@@ -7,18 +7,12 @@ every process raises, what is in hand now stands in one row per living process.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
-from accounts.http import methods, require
+from dpl_site.lib.prometheus import RowsCollector
 from inference import metering
 from inference.metering import BOUNDS, SUM
 from inference.models import EngineStatus, GatewayCounter, GatewayProcess
@@ -38,29 +32,8 @@ _HISTOGRAMS = (
 )
 
 
-@methods("GET")
-def metrics(request: HttpRequest) -> HttpResponseBase:
-    """Text for Prometheus, or OpenMetrics where that is asked for; open with DPL_PUBLIC_METRICS, else for `read`."""
-    return _told(request) if settings.DPL_PUBLIC_METRICS else _guarded(request)
-
-
-def _told(request: HttpRequest) -> HttpResponse:
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    registry = CollectorRegistry()
-    registry.register(GatewayCollector())
-    encoder: Callable[[CollectorRegistry], bytes] = encode
-    return HttpResponse(encoder(registry), content_type=content_type)
-
-
-_guarded: Callable[[HttpRequest], HttpResponseBase] = require("read")(_told)
-
-
-class GatewayCollector(Collector):
+class GatewayCollector(RowsCollector):
     """The rows as metric families."""
-
-    def describe(self) -> list[Metric]:
-        """Nothing beforehand: the rows are read when they are asked for."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Every family, read now."""

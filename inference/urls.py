@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from dpl_site.lib.rest import OptionalSlashRouter
-from inference import listings, metrics, model_views, pages, views
+from inference import listings, model_views, pages, views
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
 from inference.requests_api import RequestViews
@@ -21,7 +21,6 @@ urlpatterns = [
     path("nodes/<int:node_id>/lock", pages.lock, name="node-lock"),
     path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock"),
     path("api/v1/", include(router.urls)),
-    path("metrics", metrics.metrics),
     path("api/status/all", views.status_all),
     path("api/unlock/all", views.unlock_all),
     path("v1/models", listings.openai_models),
