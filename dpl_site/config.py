@@ -130,6 +130,13 @@ class Reader:
                 raise ImproperlyConfigured(f"{name}: {value!r} is not an origin. Write {example}.")
         return values
 
+    def origin(self, name: str) -> str:
+        """One origin like http://dpl.example.org:8000; empty: none."""
+        values = self.origins(name)
+        if len(values) > 1:
+            raise ImproperlyConfigured(f"{name}: write one address, not {len(values)}.")
+        return values[0] if values else ""
+
     def hosts(self, name: str, default: list[str]) -> list[str]:
         """Host names without scheme, port or path, separated by commas."""
         values = self.listing(name, default)

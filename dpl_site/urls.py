@@ -18,6 +18,7 @@ urlpatterns = [
     path("metrics", metrics.metrics),
     path("health", views.health),
     path("ready", views.ready),
+    path("agent/<str:name>", views.agent_wheel),
     path("api/schema", views.schema),
     path("api/docs", views.docs),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import ClassVar, cast
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from drf_spectacular.renderers import (
@@ -25,10 +25,12 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from accounts.http import Asked, methods, page
 from accounts.rest import ScopePermission
 from dpl_site.health import health, ready
+from dpl_site.lib import agent_wheel as packed
 from dpl_site.lib.refusals import CODES, error_for, is_machine_path
 from dpl_site.lib.rest import server_error_of
 
 __all__ = [
+    "agent_wheel",
     "bad_request",
     "csrf_failure",
     "docs",
@@ -69,6 +71,16 @@ _docs = DocsView.as_view()
 def docs(request: Asked) -> HttpResponse:
     """The API's page, for people."""
     return cast(HttpResponse, _docs(request))
+
+
+@methods("GET")
+def agent_wheel(request: HttpRequest, name: str) -> HttpResponse:
+    """The agent, to be installed on nodes: open, since a machine that joins has no key."""
+    current, content = packed.wheel()
+    if name != current:
+        raise Http404
+    headers = {"Content-Disposition": f'attachment; filename="{current}"', "Cache-Control": "no-cache"}
+    return HttpResponse(content, content_type="application/zip", headers=headers)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from accounts.http import Asked, methods, page
 from dpl_site.lib.refusals import Refused
 from inference import fleet
+from inference.join_pages import invite_context
 from inference.payloads import NodeView
 from nodes import locks
 
@@ -45,6 +46,7 @@ def fleet_page(request: Asked) -> HttpResponse:
     me = {"name": principal.username, "is_admin": principal.may("admin")}
     nodes = fleet.status_all()["nodes"]
     context = {"nodes": nodes, "sums": _sums(nodes), "me": me, "may_lock": principal.may("chat")}
+    context |= invite_context(request) if me["is_admin"] else {}
     return render(request, "inference/fleet.html", context | {"times": LOCK_MINUTES, "usual": AS_A_RULE})
 
 

@@ -22,6 +22,7 @@ from inference.llm_url import LlmUrlError
 from inference.targets import EngineTarget, NodeTarget, fleet_targets
 from nodes.mirror import AgentSeen, AgentTarget, see_agent
 from nodes.probe import TIMEOUT_S
+from nodes.pushed import see_push
 
 PROMPT_S = 0.3
 """What has answered by then is told at once, so that a dead host does not delay the news of the others."""
@@ -56,11 +57,15 @@ class EngineSeen:
 
 @dataclass(frozen=True, slots=True)
 class MachineSeen:
-    """What came of asking one node: its agent (None: it has none) and its engines."""
+    """What came of asking one node: its agent (None: it has none, or has told nothing new) and its engines.
+
+    `pushed_id` is the row of the newest reading that its agent pushed: recording this takes it.
+    """
 
     node_id: int
     agent: AgentSeen | None
     engines: tuple[EngineSeen, ...]
+    pushed_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,18 @@ class FleetProbe:
                 for engine in node.engines
             ]
         return MachineSeen(
-            node.node_id, agent.result() if agent else None, tuple(task.result() for task in engines)
+            node.node_id,
+            self._agent_of(node, agent.result() if agent else None, installation),
+            tuple(task.result() for task in engines),
+            node.push.row_id if node.push else 0,
         )
+
+    def _agent_of(self, node: NodeTarget, asked: AgentSeen | None, installation: str) -> AgentSeen | None:
+        """What its agent answered, or else what it pushed by itself; a silence in both is told of the asking."""
+        if node.push is None or (asked is not None and asked.reading is not None):
+            return asked
+        pushed = see_push(node.push, at=utc_now(), installation=installation, interval_s=self._interval_s)
+        return asked if asked is not None and pushed is not None and pushed.reading is None else pushed
 
     async def _see_agent(
         self, session: aiohttp.ClientSession, target: AgentTarget, installation: str

@@ -1,4 +1,4 @@
-"""Adds, changes and removes nodes: the only writer of what people configure of them.
+"""Adds, changes and removes nodes: the only writer of what people configure of them, with `joining`.
 
 What is new is asked at once and recorded, so that the answer tells how the machine is. Nothing is asked
 within a transaction.
@@ -17,7 +17,8 @@ from inference import validation
 from inference.engines import engine_entry, engine_row, live_node, no_duplicate, record_look, retire
 from inference.looking import look
 from inference.models import Engine
-from nodes import locks
+from nodes import locks, pushed
+from nodes.agent_keys import token_hash
 from nodes.mirror import AgentTarget
 from nodes.models import Node, NodeStatus
 from nodes.selectors import agent_targets, live_nodes
@@ -50,6 +51,7 @@ def node_add(
         "environment": validation.environment(environment),
         "labels": validation.labels(labels),
     }
+    columns["agent_token_hash"] = token_hash(str(columns["agent_token"]))
     entry = engine_entry(llm_url, api_key) if llm_url.strip() else None
     count = validation.slots(slots)
     looked = look(engine=entry, agent=_agent_of(columns))
@@ -88,12 +90,15 @@ def node_update(
     if not changes:
         return node
     has_other_agent = bool({"monitor_base_url", "agent_token"} & changes.keys())
+    if "agent_token" in changes:
+        changes["agent_token_hash"] = token_hash(changes["agent_token"])
     with no_duplicate(), transaction.atomic():
         for key, value in changes.items():
             setattr(node, key, value)
         node.save(update_fields=[*changes])
         if has_other_agent:
             forget_nodes(node_ids=[node_id], reason=NOT_ASKED)
+            pushed.forget(node_ids=[node_id])
         node_changed(node_id=node_id)
     if has_other_agent:
         targets = agent_targets(node_ids=[node_id])
@@ -105,7 +110,7 @@ def node_remove(*, node_id: int, actor: str) -> None:
     """Take a node and its engines out of the fleet; their names and addresses are free again.
 
     What runs there goes on to its end. Our lock is released; an agent that holds it lets go by itself within
-    half a minute. Raises Refused (404) when there is no such node.
+    half a minute, and its token opens nothing any more. Raises Refused (404) when there is no such node.
     """
     with transaction.atomic():
         if not live_nodes().filter(id=node_id).update(archived_at=utc_now()):
@@ -113,6 +118,7 @@ def node_remove(*, node_id: int, actor: str) -> None:
         for engine_id in Engine.objects.filter(node_id=node_id).values_list("id", flat=True):
             retire(engine_id)
         locks.release_node(node_id=node_id, actor=actor)
+        pushed.forget(node_ids=[node_id])
         node_changed(node_id=node_id, payload=REMOVED_NEWS)
 
 

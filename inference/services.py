@@ -22,6 +22,7 @@ from inference.readings import ModelSeen
 from inference.slots import sync_slots
 from inference.targets import live_engines
 from nodes.answers import clean
+from nodes.pushed import take
 from nodes.selectors import live_nodes
 from nodes.services import NOT_ASKED, NodeSeen, record_nodes
 from nodes.states import Seen
@@ -53,6 +54,15 @@ class _Asked:
     seen: EngineSeen
 
 
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """A live node: its agent's address now, whether it has one (that may push instead), and what was seen."""
+
+    address: str
+    has_agent: bool
+    seen: MachineSeen
+
+
 def record_fleet(*, reading: FleetReading) -> set[int]:
     """Write a reading of all nodes, or of some or a part of one, in one transaction.
 
@@ -68,18 +78,23 @@ def record_fleet(*, reading: FleetReading) -> set[int]:
         _write(asked, changed)
         nodes_changed = {one.engine.node_id for one in changed} | _record_models(asked)
         _record_slots(asked)
+        take(row_ids=[node.pushed_id for node in reading.nodes if node.pushed_id])
         return record_nodes(seen=_seen(nodes, known, nodes_changed))
 
 
-def _current_nodes(reading: FleetReading) -> dict[int, tuple[str, MachineSeen]]:
-    """Node id → the address of its agent now, and what was seen of it; by id."""
+def _current_nodes(reading: FleetReading) -> dict[int, _Machine]:
+    """Node id → its agent now, and what was seen of it; by id."""
     seen = {node.node_id: node for node in reading.nodes}
-    rows = live_nodes().filter(id__in=seen).order_by("id").values_list("id", "monitor_base_url")
-    return {node_id: (address, seen[node_id]) for node_id, address in rows}
+    rows = live_nodes().filter(id__in=seen).order_by("id")
+    agents = rows.values_list("id", "monitor_base_url", "agent_token_hash")
+    return {
+        node_id: _Machine(address, bool(address or token_hash), seen[node_id])
+        for node_id, address, token_hash in agents
+    }
 
 
-def _current_engines(nodes: Mapping[int, tuple[str, MachineSeen]]) -> list[_Known]:
-    seen = {one.engine_id: one for _, node in nodes.values() for one in node.engines}
+def _current_engines(nodes: Mapping[int, _Machine]) -> list[_Known]:
+    seen = {one.engine_id: one for node in nodes.values() for one in node.seen.engines}
     rows = live_engines(node_ids=nodes).filter(is_enabled=True).order_by("id").defer("api_key")
     engines = {row.id: row for row in rows}
     statuses = EngineStatus.objects.select_for_update().filter(engine_id__in=engines).order_by("engine_id")
@@ -223,21 +238,19 @@ def slots_of(configured: int, told: int) -> int:
     return min(configured or told or 1, MAX_SLOTS)
 
 
-def _seen(
-    nodes: Mapping[int, tuple[str, MachineSeen]], known: Iterable[_Known], changed: Collection[int]
-) -> list[NodeSeen]:
+def _seen(nodes: Mapping[int, _Machine], known: Iterable[_Known], changed: Collection[int]) -> list[NodeSeen]:
     engines: dict[int, list[_Known]] = defaultdict(list)
     for one in known:
         engines[one.engine.node_id].append(one)
     return [
         NodeSeen(
             node_id=node_id,
-            has_agent=bool(address),
-            agent=node.agent if node.agent and node.agent.base_url == address else None,
+            has_agent=node.has_agent,
+            agent=node.seen.agent if node.seen.agent and node.seen.agent.base_url == node.address else None,
             engines=tuple(_as_seen(one, len(engines[node_id])) for one in engines[node_id]),
             is_changed=node_id in changed,
         )
-        for node_id, (address, node) in nodes.items()
+        for node_id, node in nodes.items()
     ]
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from dpl_site.lib.db import now_ms
 from inference.models import Engine
 from nodes.mirror import AgentTarget
-from nodes.selectors import agent_targets, live_nodes
+from nodes.pushed import PushTarget, push_targets
+from nodes.selectors import agent_targets, live_nodes, our_locks
 from nodes.services import installation_id
 
 
@@ -33,11 +35,12 @@ class EngineTarget:
 
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
-    """One node: its agent, when it has one, and its engines."""
+    """One node: its agent, when it has one that can be asked, its engines, and what its agent pushed, if it does."""
 
     node_id: int
     agent: AgentTarget | None
     engines: tuple[EngineTarget, ...]
+    push: PushTarget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,13 @@ def fleet_targets(*, node_ids: Collection[int] | None = None) -> Targets:
         engines[engine.node_id].append(_engine_target(engine))
     agents = {target.node_id: target for target in agent_targets(node_ids=node_ids)}
     nodes = live_nodes() if node_ids is None else live_nodes().filter(id__in=node_ids)
+    rows = list(nodes.values_list("id", "monitor_base_url", "agent_token_hash"))
+    pushes = _push_targets({node_id: address for node_id, address, token_hash in rows if token_hash})
     return Targets(
         installation=str(installation_id()),
         nodes=tuple(
-            NodeTarget(node_id, agents.get(node_id), tuple(engines[node_id]))
-            for node_id in nodes.values_list("id", flat=True)
+            NodeTarget(node_id, agents.get(node_id), tuple(engines[node_id]), pushes.get(node_id))
+            for node_id, _, _ in rows
         ),
     )
 
@@ -68,6 +73,13 @@ def live_engines(*, node_ids: Collection[int] | None = None) -> QuerySet[Engine]
     """The engines that are not archived, of nodes that are not."""
     found = Engine.objects.filter(archived_at__isnull=True, node__archived_at__isnull=True)
     return found if node_ids is None else found.filter(node_id__in=node_ids)
+
+
+def _push_targets(addresses: dict[int, str]) -> dict[int, PushTarget]:
+    if not addresses:
+        return {}
+    now = now_ms()
+    return push_targets(addresses=addresses, locks=our_locks(node_ids=addresses, now=now), now=now)
 
 
 def _engine_target(engine: Engine) -> EngineTarget:

@@ -6,20 +6,27 @@ from django.urls import include, path
 
 from dpl_site.lib.rest import OptionalSlashRouter
 from inference import listings, model_views, pages, views
+from dpl_site.lib.rest import OptionalSlashRouter, either
+from inference import agents_api, join_pages, listings, metrics, model_views, pages, views
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
 from inference.requests_api import RequestViews
+from nodes.join_api import JoinTokenViews
 
 router = OptionalSlashRouter()
 router.register("nodes", NodeViewSet, basename="node")
 router.register("engines", EngineViewSet, basename="engine")
 router.register("models", ModelViewSet, basename="model")
+router.register("join-tokens", JoinTokenViews, basename="join-token")
 router.register("requests", RequestViews, basename="request")
 
 urlpatterns = [
     path("", pages.fleet_page, name="fleet-page"),
     path("nodes/<int:node_id>/lock", pages.lock, name="node-lock"),
     path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock"),
+    path("nodes/invite", join_pages.invite_page, name="node-invite"),
+    *either("api/v1/agents/join/", agents_api.join),
+    *either("api/v1/agents/push/", agents_api.push),
     path("api/v1/", include(router.urls)),
     path("api/status/all", views.status_all),
     path("api/unlock/all", views.unlock_all),

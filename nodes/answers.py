@@ -28,7 +28,11 @@ class NoStatus(ValueError):
 
 def parse_status(body: bytes) -> Status:
     """An agent's answer to GET /status. Raises NoStatus when it is something else."""
-    told = parse_object(body)
+    return status_of(parse_object(body))
+
+
+def status_of(told: dict[str, Any]) -> Status:
+    """The same, of the JSON object that the answer is."""
     version = _text(told, "agent_version")
     if version is None:
         raise NoStatus("JSON without agent_version")

@@ -109,7 +109,7 @@ async def _put_right(
             session,
             base_url=target.base_url,
             token=target.token,
-            lock=_request(target.lock, installation, interval_s),
+            lock=lock_request(target.lock, installation, interval_s),
             timeout_s=timeout_s,
         )
     except AgentError as error:
@@ -117,7 +117,8 @@ async def _put_right(
     return other, LockMirror.UNMIRRORED if other else LockMirror.HELD
 
 
-def _request(lock: OurLock, installation: str, interval_s: float) -> LockRequest:
+def lock_request(lock: OurLock, installation: str, interval_s: float) -> LockRequest:
+    """What an agent is told of our lock."""
     return {
         "id": lock.id,
         "owner": lock.owner,
@@ -125,3 +126,16 @@ def _request(lock: OurLock, installation: str, interval_s: float) -> LockRequest
         "reason": lock.reason,
         "ttl_s": mirror_ttl_s(lock.left_s, interval_s),
     }
+
+
+def told_by_push(
+    lock: OurLock | None, standing: AgentLock | None, installation: str
+) -> tuple[AgentLock | None, LockMirror]:
+    """The foreign lock that a pushed reading tells of, and where ours stands by it.
+
+    The agent hears of ours in the answer to its push, so its next reading but one shows it.
+    """
+    if standing and standing["installation"] != installation:
+        return standing, LockMirror.UNMIRRORED
+    is_held = lock is not None and standing is not None and standing["id"] == lock.id
+    return None, LockMirror.HELD if is_held else LockMirror.PENDING

@@ -1,4 +1,4 @@
-"""Machines, what processes see of them, their locks, and the processes themselves: tables and constraints.
+"""Machines, what processes see of them, how they join, their locks, and the processes themselves: tables.
 
 What people edit (Node) is never written by processes; what processes write (NodeStatus, ProcessInstance) is
 never edited by people.
@@ -24,6 +24,10 @@ class Node(models.Model):
         "agent's address", max_length=500, blank=True, help_text="As http://host:8001; empty: no agent."
     )
     agent_token = SecretField(blank=True, default="")
+    agent_token_hash = models.CharField(
+        max_length=64, blank=True, default="", db_default="", db_index=True, editable=False
+    )
+    machine_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     environment = models.CharField(max_length=50, default="default", blank=True)
     labels = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -44,10 +48,20 @@ class Node(models.Model):
                 name="one_live_node_per_agent",
                 violation_error_message="Another node has this agent already.",
             ),
+            models.UniqueConstraint(
+                fields=["machine_id"],
+                condition=models.Q(archived_at__isnull=True) & ~models.Q(machine_id=""),
+                name="one_live_node_per_machine",
+            ),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def pushes(self) -> bool:
+        """Whether its agent tells by itself: it has a token to show us, and no address to be asked at."""
+        return bool(self.agent_token_hash) and not self.monitor_base_url
 
 
 class NodeStatus(models.Model):
@@ -208,3 +222,67 @@ class Watch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject or 'the fleet'} is watched"
+class JoinToken(models.Model):
+    """An invitation: until its end, as many machines as it says may make themselves nodes with it."""
+
+    digest = models.CharField(max_length=64, unique=True)
+    prefix = models.CharField(max_length=12)
+    name = models.CharField(max_length=100, blank=True)
+    environment = models.CharField(max_length=50, default="default")
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    expires_ms = models.BigIntegerField(help_text="Epoch milliseconds by the database's clock.")
+    most_uses = models.PositiveIntegerField(default=1)
+    uses = models.PositiveIntegerField(default=0)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return self.prefix
+
+
+class NodeJoin(models.Model):
+    """One machine that joined: when, by which token, and what was found of it. Written once."""
+
+    token = models.ForeignKey(JoinToken, on_delete=models.SET_NULL, null=True, related_name="joins")
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="joins")
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    address = models.CharField(max_length=45)
+    mode = models.CharField(max_length=4)
+    is_again = models.BooleanField(default=False, help_text="It took its old node over.")
+    reason = models.CharField(max_length=300, blank=True, help_text="Why its agent has to push.")
+    engines = models.JSONField(default=list, help_text="Each with whether it is used, and why not.")
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.node_id} at {self.at}"
+
+
+class PushedReading(models.Model):
+    """A reading that an agent pushed; web writes it, the controller takes it, and its text goes then.
+
+    What was taken stays as a stamp, so that a reading that is sent twice counts once. Bounded per node.
+    """
+
+    # The constraint below has an index that begins with it.
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="pushed", db_index=False)
+    received_ms = models.BigIntegerField()
+    at_ms = models.BigIntegerField(help_text="When it was sampled, by the database's clock.")
+    sampled_at = models.DateTimeField(null=True, help_text="The same by the agent's clock.")
+    clock_skew_s = models.FloatField(null=True)
+    reading = models.TextField(help_text="The agent's status, JSON.")
+    is_taken = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["node", "sampled_at"], name="one_row_per_sample"),)
+        indexes = (
+            models.Index(fields=["node", "at_ms", "received_ms"], name="pushed_newest"),
+            models.Index(fields=["node"], condition=models.Q(is_taken=False), name="pushed_new"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.node_id} at {self.at_ms}"

@@ -114,6 +114,18 @@ def agent_targets(*, node_ids: Collection[int] | None = None) -> list[AgentTarge
     ]
 
 
+def our_lock(*, node_id: int) -> OurLock | None:
+    """The lock of ours that stands on one node now."""
+    lock = NodeLock.objects.filter(node_id=node_id, expires_ms__gt=NowMs()).first()
+    return _our_lock(lock, now_ms()) if lock else None
+
+
+def our_locks(*, node_ids: Collection[int], now: int) -> dict[int, OurLock]:
+    """Node id → the lock of ours that stands there at `now`, by the database's clock."""
+    rows = NodeLock.objects.filter(node_id__in=node_ids, expires_ms__gt=now)
+    return {row.node_id: lock for row in rows if (lock := _our_lock(row, now))}
+
+
 def _our_lock(lock: NodeLock | None, now: int) -> OurLock | None:
     if lock is None:
         return None

@@ -6,6 +6,7 @@ made, after names were resolved, so that a name that changes its answer does not
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -79,6 +80,14 @@ class AddressPolicy:
         literal = _literal(host)
         if literal is not None:
             self.check_ip(str(literal))
+
+
+def lan_address() -> str:
+    """The address by which this machine reaches its network, so that others may reach it; loopback without one."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("10.255.255.255", 9))  # sends nothing
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:

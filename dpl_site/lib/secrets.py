@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,26 @@ def _box(path: Path) -> MultiFernet:
     if not path.exists():
         place(path, Fernet.generate_key().decode())
     return MultiFernet([Fernet(line) for line in path.read_bytes().split()])
+
+
+@lru_cache(maxsize=4)
+def _keys(path: Path) -> tuple[bytes, ...]:
+    _box(path)
+    return tuple(path.read_bytes().split())
+
+
+def fingerprints(text: str) -> list[str]:
+    """Keyed hashes of a secret, by which its row is found: under the first key, then under each older one.
+
+    Who has the database but not the key file cannot try likely secrets against them. Empty for no text.
+    """
+    keys = _keys(settings.DPL_CREDENTIALS_KEY_FILE) if text else ()
+    return [hmac.new(key, text.encode(), hashlib.sha256).hexdigest() for key in keys]
+
+
+def fingerprint(text: str) -> str:
+    """The hash that is to be kept of a secret; empty stays empty."""
+    return next(iter(fingerprints(text)), "")
 
 
 def encrypt(text: str) -> str:

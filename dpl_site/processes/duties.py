@@ -31,6 +31,7 @@ from nodes.instances import expire_dead_neighbours
 from nodes.leadership import leading
 from nodes.locks import LOCK_NEWS, expire_locks
 from nodes.models import NodeLock
+from nodes.pushed import past_readings
 
 LEAD = "controller"
 PRUNE_EVERY_S = 60.0
@@ -172,6 +173,8 @@ _SLOT_WAITERS = AnyRow(SlotWaiter.objects.all)
 
 def _record(reading: FleetReading) -> None:
     record_fleet(reading=reading)
+    if any(node.pushed_id for node in reading.nodes):
+        past_readings()
 
 
 @contextmanager

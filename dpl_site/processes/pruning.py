@@ -22,6 +22,7 @@ from datasets.waking import prune_delivered
 from inference.accounting import prune_metrics, prune_requests
 from nodes import instances, news
 from nodes.history import prune_history
+from nodes import instances, joining, news
 from nodes.models import LockAudit
 
 MOST_AT_ONCE = 500
@@ -52,6 +53,11 @@ def prune_audit() -> int:
     return removed + _delete_some(AccessAttempt.objects.filter(attempt_time__lt=oldest))
 
 
+def prune_joins() -> int:
+    """Who joined and who was invited to, longer ago than DPL_KEEP_AUDIT_DAYS."""
+    return joining.prune(older_than_days=settings.DPL_KEEP_AUDIT_DAYS, most=MOST_AT_ONCE)
+
+
 def prune_usage() -> int:
     """Sums of usage of days that are longer past than DPL_KEEP_USAGE_DAYS."""
     return usage_prune(older_than_days=settings.DPL_KEEP_USAGE_DAYS)
@@ -70,6 +76,7 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "wake-ups": prune_delivered,
         "failed tasks": prune_failed_tasks,
         "audit": prune_audit,
+        "joins": prune_joins,
         "sessions": prune_sessions,
         "requests": prune_requests,
         "usage": prune_usage,

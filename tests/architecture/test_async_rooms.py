@@ -38,6 +38,7 @@ ROOMS = (
     "inference/recorder.py",
     "inference/limiting.py",
     "inference/looking.py",
+    "inference/reaching.py",
     "inference/roster.py",
     "inference/live.py",
     "inference/flowline/views.py",

@@ -15,6 +15,8 @@ from dpl_site.lib.refusals import is_machine_path
 pytestmark = pytest.mark.django_db
 
 OPEN = {"/login/", "/logout/", "/health", "/ready", "/i18n/setlang/"}
+# A machine that joins has neither a key nor a session: it shows the token of an invitation.
+OPEN |= {"/agent/1", "/api/v1/agents/join", "/api/v1/agents/join/"}
 SAMPLES = {"job_id": "019a0000-0000-7000-8000-000000000000"}
 
 

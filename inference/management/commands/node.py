@@ -1,4 +1,4 @@
-"""`manage.py node add|list|remove`: the fleet from a terminal."""
+"""`manage.py node add|invite|list|remove`: the fleet from a terminal."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from argparse import ArgumentParser
 from getpass import getuser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError
 
+from dpl_site.lib.addresses import lan_address
+from dpl_site.lib.clock import iso_ms
 from dpl_site.lib.commands import InstallationCommand
 from dpl_site.lib.refusals import Refused
 from inference.fleet import node_views, status_node
 from inference.payloads import NodeView
 from inference.registration import node_add, node_remove
+from nodes.join_api import lines_of
+from nodes.join_lines import WINDOWS, first_line
+from nodes.joining import token_create
 from nodes.selectors import named_node
 
 
@@ -36,6 +42,16 @@ class Command(InstallationCommand):
         add.add_argument("--slots", type=int, default=0, metavar="N", help="Requests at once.")
         add.add_argument("--environment", default="default", metavar="E")
         add.add_argument("--label", action="append", default=[], metavar="K=V", help="May be repeated.")
+        invite = verbs.add_parser("invite", help="A line to paste on a machine, which then adds itself.")
+        invite.add_argument("--name", default="", metavar="N", help="What the node is to be called.")
+        invite.add_argument("--environment", default="default", metavar="E")
+        invite.add_argument("--ttl", type=int, default=None, metavar="S", help="Seconds that it is good for.")
+        invite.add_argument(
+            "--uses", type=int, default=1, metavar="N", help="How many machines may join by it."
+        )
+        invite.add_argument(
+            "--server", default="", metavar="URL", help="This site as that machine reaches it."
+        )
         listed = verbs.add_parser("list", help="All machines and how they are.")
         listed.add_argument("--json", action="store_true", help="In the shape of /api/status/all.")
         remove = verbs.add_parser("remove", help="Take a machine out of the fleet.")
@@ -46,6 +62,8 @@ class Command(InstallationCommand):
         try:
             if options["verb"] == "add":
                 self._add(options)
+            elif options["verb"] == "invite":
+                self._invite(options)
             elif options["verb"] == "list":
                 self._list(as_json=options["json"])
             else:
@@ -67,6 +85,23 @@ class Command(InstallationCommand):
         view = status_node(node.id)
         if view is not None:
             self.stdout.write(f"Node {view['id']} added: {_line(view)}")
+
+    def _invite(self, options: dict[str, Any]) -> None:
+        row, plain = token_create(
+            created_by=getuser(),
+            name=options["name"],
+            environment=options["environment"],
+            ttl_s=options["ttl"],
+            uses=options["uses"],
+        )
+        server = options["server"] or settings.DPL_PUBLIC_URL or f"http://{lan_address()}:{settings.DPL_PORT}"
+        lines = lines_of(plain, server)
+        self.stdout.write(first_line(lines))
+        self.stderr.write(f"On Windows: {lines[WINDOWS]}")
+        self.stderr.write(
+            f"Good until {iso_ms(row.expires_ms)}, for {row.most_uses} machine(s). The server has to listen at "
+            f"{server} (`up --host 0.0.0.0`); --server names another address."
+        )
 
     def _list(self, *, as_json: bool) -> None:
         views = node_views()
