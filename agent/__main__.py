@@ -54,7 +54,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _run(settings: Settings) -> int:
     # Not an Event: its lock may be held by the very thread that a signal handler interrupts.
     stop = SimpleQueue[None]()
-    sampler = Sampler(settings.engine_url)
+    sampler = Sampler(settings.engine_url, settings.engine_ports)
     application = Application(
         identity=read_identity(), board=sampler.board, token=settings.token, model=settings.model
     )
@@ -66,6 +66,7 @@ def _run(settings: Settings) -> int:
             "Is another agent running? Else choose another PORT.\n"
         )
         return 1
+    sampler.engines.leave_out(server.port)
     _end_on_signals(stop)
     if settings.parent_fd is not None:
         watch_parent(settings.parent_fd, lambda: stop.put(None))

@@ -24,6 +24,7 @@ class Identity:
     boot_id: str
     cpu_model: str | None
     logical_cores: int | None
+    physical_cores: int | None = None
 
 
 def read_identity() -> Identity:
@@ -34,6 +35,7 @@ def read_identity() -> Identity:
         boot_id=_boot_id(),
         cpu_model=_cpu_model(),
         logical_cores=psutil.cpu_count(),
+        physical_cores=psutil.cpu_count(logical=False),
     )
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
 from agent.clock import Clock, iso, steady
 from agent.payloads import DiskPayload, FilesystemPayload, NetworkPayload, SpacePayload
-from agent.rates import Counters, CpuTimes, busy_percent, per_second, physical_disks, physical_interfaces
+from agent.rates import (
+    CoreTimes,
+    Counters,
+    CpuTimes,
+    busy_percent,
+    busy_percents,
+    per_second,
+    physical_disks,
+    physical_interfaces,
+)
 
 UNKNOWN_SPACE: SpacePayload = {"total_bytes": None, "used_bytes": None, "percent": None}
 _MOST_FILESYSTEMS = 64
@@ -24,6 +34,7 @@ class MachineReading:
 
     sampled_at: str = field(default_factory=lambda: iso(time.time()))
     cpu_percent: float | None = None
+    per_core: tuple[float, ...] = ()
     load1: float | None = None
     memory: SpacePayload = field(default_factory=UNKNOWN_SPACE.copy)
     swap: SpacePayload = field(default_factory=UNKNOWN_SPACE.copy)
@@ -36,14 +47,16 @@ class MachineReader:
 
     def __init__(self, clock: Clock = steady) -> None:
         self._clock = clock
-        self._cpu: CpuTimes | None = None
+        self._cpu: CoreTimes | None = None
         self._network: Counters | None = None
         self._disk: Counters | None = None
 
     def read(self) -> MachineReading:
         """One sample, taken now. Parts that the system does not tell are None."""
+        total, per_core = self._cpu_percents()
         return MachineReading(
-            cpu_percent=self._cpu_percent(),
+            cpu_percent=total,
+            per_core=per_core,
             load1=_load1(),
             memory=_memory(),
             swap=_swap(),
@@ -51,14 +64,12 @@ class MachineReader:
             disk=self._disk_rates(),
         )
 
-    def _cpu_percent(self) -> float | None:
-        times = psutil.cpu_times()
-        # Linux counts a guest's time within the user's already.
-        guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-        total = sum(times) - guests
-        now = CpuTimes(self._clock(), total - times.idle - getattr(times, "iowait", 0.0), total)
+    def _cpu_percents(self) -> tuple[float | None, tuple[float, ...]]:
+        at = self._clock()
+        now = CoreTimes(tuple(_core_times(at, times) for times in psutil.cpu_times(percpu=True)))
         before, self._cpu = self._cpu, now
-        return _rounded(busy_percent(before, now), 1)
+        total = busy_percent(before.all, now.all) if before and now.cores else None
+        return _rounded(total, 1), tuple(round(core, 1) for core in busy_percents(before, now))
 
     def _network_rates(self) -> NetworkPayload:
         try:
@@ -99,6 +110,13 @@ class SlowReading:
 def read_slow_parts() -> SlowReading:
     """Filesystems and the processor's heat. May hang for as long as a dead disk does."""
     return SlowReading(filesystems=tuple(_filesystems()), cpu_temperature_c=_cpu_temperature())
+
+
+def _core_times(at: float, times: Any) -> CpuTimes:
+    # Linux counts a guest's time within the user's already.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    total = sum(times) - guests
+    return CpuTimes(at, total - times.idle - getattr(times, "iowait", 0.0), total)
 
 
 def _load1() -> float | None:

@@ -16,11 +16,13 @@ class LockPayload(TypedDict):
 
 
 class CpuPayload(TypedDict):
-    """The processor; `percent` is of all cores together, 0 to 100."""
+    """The processor; `percent` is of all cores together, 0 to 100, and `per_core` of each, empty when unknown."""
 
     model: str | None
+    physical_cores: int | None
     logical_cores: int | None
     percent: float | None
+    per_core: list[float]
     load1: float | None
     temperature_c: float | None
 
@@ -64,12 +66,33 @@ class GpuProcessPayload(TypedDict):
     user: str | None
     container: str | None
     started_at: str | None
+    elapsed_s: float | None
     memory_bytes: int | None
     command: str | None
 
 
+class EccPayload(TypedDict):
+    """Memory errors since the driver was loaded."""
+
+    corrected: int | None
+    uncorrected: int | None
+
+
+class MigPayload(TypedDict):
+    """One part of a card that is divided; its memory is also counted in the card's."""
+
+    uuid: str | None
+    name: str | None
+    memory_total_bytes: int | None
+    memory_used_bytes: int | None
+
+
 class GpuPayload(TypedDict):
-    """One GPU."""
+    """One GPU. `index` is its own among all vendors' of the machine.
+
+    `throttle_reasons` is empty when nothing holds the GPU back, None when that is not told; `xid` is the last
+    that NVIDIA's driver reported since the agent began; `health` is "OK" or says in a few words what is wrong.
+    """
 
     index: int
     uuid: str | None
@@ -81,7 +104,21 @@ class GpuPayload(TypedDict):
     temperature_c: float | None
     power_w: float | None
     power_limit_w: float | None
+    clock_mhz: float | None
+    memory_clock_mhz: float | None
+    throttle_reasons: list[str] | None
+    ecc_errors: EccPayload | None
+    xid: int | None
+    health: str | None
+    mig_devices: list[MigPayload]
     processes: list[GpuProcessPayload]
+
+
+class EnginePayload(TypedDict):
+    """An engine that answers on this machine's loopback; `kind` is "ollama" or "openai"."""
+
+    base_url: str
+    kind: str
 
 
 class StatusPayload(TypedDict):
@@ -97,6 +134,7 @@ class StatusPayload(TypedDict):
     lock: LockPayload | None
     model: str | None
     models: list[str]
+    engines: list[EnginePayload]
     cpu: CpuPayload
     memory: SpacePayload
     swap: SpacePayload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class ProcessFacts:
     container: str | None = None
     started_at: str | None = None
     command: str | None = None
+    started_s: float | None = None
 
 
 class ProcessBook:
@@ -35,7 +37,8 @@ class ProcessBook:
     A number is used again by the system, so a process is known by its number and its start. For one thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self._known: dict[tuple[int, float], ProcessFacts] = {}
 
     def describe(self, pid: int) -> ProcessFacts:
@@ -50,6 +53,10 @@ class ProcessBook:
             facts = _read_facts(process, key[1])
             self._remember(key, facts)
         return facts
+
+    def elapsed_s(self, facts: ProcessFacts) -> float | None:
+        """Seconds since a process began, by the wall clock that told its start."""
+        return None if facts.started_s is None else round(max(0.0, self._now() - facts.started_s), 1)
 
     def _remember(self, key: tuple[int, float], facts: ProcessFacts) -> None:
         # One that is just being started has no command line yet, so it is asked again.
@@ -68,6 +75,7 @@ def _read_facts(process: psutil.Process, started: float) -> ProcessFacts:
             user=_told(process.username),
             container=_container(process.pid),
             started_at=iso(started),
+            started_s=started,
             command=redact(argv) if argv else None,
         )
 

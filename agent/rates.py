@@ -19,11 +19,27 @@ class Counters:
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """Seconds of all cores since boot."""
+    """Seconds since boot that a core, or all of them together, was busy, and that there were in all."""
 
     at: float
     busy: float
     total: float
+
+
+@dataclass(frozen=True)
+class CoreTimes:
+    """Each core's times at one moment of a steady clock, in the system's order."""
+
+    cores: tuple[CpuTimes, ...]
+
+    @property
+    def all(self) -> CpuTimes:
+        """All cores together."""
+        return CpuTimes(
+            self.cores[0].at if self.cores else 0.0,
+            sum(core.busy for core in self.cores),
+            sum(core.total for core in self.cores),
+        )
 
 
 def per_second(before: Counters | None, after: Counters) -> tuple[float | None, float | None]:
@@ -52,6 +68,15 @@ def busy_percent(before: CpuTimes | None, after: CpuTimes) -> float | None:
     if total <= 0 or busy < 0:
         return None
     return min(100.0, 100.0 * busy / total)
+
+
+def busy_percents(before: CoreTimes | None, after: CoreTimes) -> tuple[float, ...]:
+    """How busy each core was between the snapshots; empty where one is unknown or a core came or went."""
+    if before is None or len(before.cores) != len(after.cores):
+        return ()
+    told = [busy_percent(then, now) for then, now in zip(before.cores, after.cores, strict=True)]
+    known = tuple(percent for percent in told if percent is not None)
+    return known if len(known) == len(told) else ()
 
 
 def physical_interfaces(names: Iterable[str]) -> set[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.clock import Clock, steady
-from agent.engine import EngineReading, EngineWatch
+from agent.engines import ENGINE_S, EnginesReading, EngineSurvey
 from agent.gpus import GpuReading
 from agent.gpus.survey import GpuSurvey, sources
 from agent.machine import MachineReader, MachineReading, SlowReading, read_slow_parts
@@ -15,7 +15,6 @@ from agent.machine import MachineReader, MachineReading, SlowReading, read_slow_
 SAMPLE_S = 2.0
 # Rates need two samples: the second comes soon, so that a fresh agent does not long answer with nulls.
 SECOND_SAMPLE_S = 0.5
-ENGINE_S = 5.0
 SLOW_PARTS_S = 30.0
 GPU_SILENCE_S = 30.0
 
@@ -29,7 +28,7 @@ class Board:
         self._clock = clock
         self.machine = MachineReading()
         self.slow = SlowReading()
-        self.engine = EngineReading()
+        self.engines = EnginesReading()
         self._gpus = GpuReading(error="the GPUs have not been asked yet")
         self._gpus_at = clock()
 
@@ -80,23 +79,23 @@ class Loop(threading.Thread):
 
 
 class Sampler:
-    """Owns the board and the four loops that fill it: machine, GPUs, slow parts, engine.
+    """Owns the board and the four loops that fill it: machine, GPUs, slow parts, engines.
 
     They are apart because a dead disk, a broken driver or a silent engine may each hang its own loop only.
     """
 
-    def __init__(self, engine_url: str) -> None:
+    def __init__(self, engine_url: str, engine_ports: Sequence[int] = ()) -> None:
         self.board = Board()
+        self.engines = EngineSurvey(engine_url, engine_ports)
         self._stop = threading.Event()
         self._machine = MachineReader()
         self._gpus = GpuSurvey(sources())
-        self._engine = EngineWatch(engine_url)
         self._machine_samples = 0
         self._loops = [
             Loop("machine", self._sample_machine, self._stop, SAMPLE_S),
             Loop("gpus", self._sample_gpus, self._stop, SAMPLE_S),
             Loop("slow-parts", self._sample_slow_parts, self._stop, SLOW_PARTS_S),
-            Loop("engine", self._sample_engine, self._stop, ENGINE_S),
+            Loop("engines", self._sample_engines, self._stop, ENGINE_S),
         ]
 
     def start(self) -> None:
@@ -122,6 +121,6 @@ class Sampler:
         self.board.slow = read_slow_parts()
         return SLOW_PARTS_S
 
-    def _sample_engine(self) -> float:
-        self.board.engine = self._engine.read()
+    def _sample_engines(self) -> float:
+        self.board.engines = self.engines.read()
         return ENGINE_S

@@ -57,6 +57,11 @@ class AgentServer(socketserver.ThreadingTCPServer):
         host, port = self.socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return int(self.socket.getsockname()[1])
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start the connection's thread, or turn it away when there are too many."""
         if not self._room.acquire(blocking=False):

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from agent.dotenv import parse_dotenv
 from agent.engine_address import engine_base_url
+from agent.engines import USUAL_PORTS
 
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = str(ipaddress.IPv4Address(0))
 DEFAULT_PORT = 8001
+MOST_ENGINE_PORTS = 32
 
 
 class SettingError(Exception):
@@ -27,6 +29,7 @@ class Settings:
     host: str
     port: int
     engine_url: str
+    engine_ports: tuple[int, ...]
     model: str | None
     token: str | None
     parent_fd: int | None
@@ -56,6 +59,7 @@ def read_settings(
         host=_host(host, token),
         port=_port("--port", str(port)) if port is not None else _port("PORT", values.get("PORT")),
         engine_url=_engine(values.get("OLLAMA_HOST", "")),
+        engine_ports=_engine_ports(values.get("DPL_AGENT_ENGINE_PORTS")),
         model=values.get("OLLAMA_MODEL"),
         token=token,
         # The supervisor's own variable: a `.env` file names no file descriptors.
@@ -119,6 +123,17 @@ def _port(name: str, written: str | None) -> int:
     if not (written.isascii() and written.isdigit() and lowest <= int(written) <= 65535):
         raise SettingError(f"{name} must be a number from 1 to 65535, not {written!r}")
     return int(written)
+
+
+def _engine_ports(written: str | None) -> tuple[int, ...]:
+    if written is None:
+        return USUAL_PORTS
+    if written.lower() == "none":
+        return ()
+    parts = [part.strip() for part in written.split(",") if part.strip()]
+    if len(parts) > MOST_ENGINE_PORTS:
+        raise SettingError(f"DPL_AGENT_ENGINE_PORTS may name {MOST_ENGINE_PORTS} ports at most")
+    return tuple(_port("DPL_AGENT_ENGINE_PORTS", part) for part in parts)
 
 
 def _engine(written: str) -> str:

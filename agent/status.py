@@ -17,7 +17,7 @@ def status_payload(
     *, identity: Identity, board: Board, lock: LockPayload | None, model: str | None
 ) -> StatusPayload:
     """All that this machine says of itself; nothing is measured here, so it is made in well under 5 ms."""
-    machine, slow, engine, gpus = board.machine, board.slow, board.engine, board.gpus
+    machine, slow, engines, gpus = board.machine, board.slow, board.engines, board.gpus
     return {
         "agent_version": __version__,
         "hostname": identity.hostname,
@@ -27,12 +27,15 @@ def status_payload(
         "uptime_s": uptime_s(),
         "locked": lock is not None,
         "lock": lock,
-        "model": current_model(engine, model),
-        "models": list(engine.models),
+        "model": current_model(engines.models, engines.resident, model),
+        "models": list(engines.models),
+        "engines": [{"base_url": base_url, "kind": kind} for base_url, kind in engines.found],
         "cpu": {
             "model": identity.cpu_model,
+            "physical_cores": identity.physical_cores,
             "logical_cores": identity.logical_cores,
             "percent": machine.cpu_percent,
+            "per_core": list(machine.per_core),
             "load1": machine.load1,
             "temperature_c": slow.cpu_temperature_c,
         },

@@ -10,13 +10,30 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from nodes.payloads import AgentLock, Cpu, Disk, Filesystem, Gpu, GpuProcess, Network, Space, Status
+from nodes.payloads import (
+    AgentLock,
+    Cpu,
+    Disk,
+    EccErrors,
+    Filesystem,
+    FoundEngine,
+    Gpu,
+    GpuProcess,
+    MigDevice,
+    Network,
+    Space,
+    Status,
+)
 
 MAX_TEXT = 300
 MAX_GPUS = 64
 MAX_PROCESSES = 128
 MAX_FILESYSTEMS = 64
 MAX_MODELS = 500
+MAX_CORES = 1024
+MAX_ENGINES = 16
+MAX_REASONS = 16
+MAX_MIG_DEVICES = 16
 _LARGEST = 1e18
 # Control characters, and halves of surrogate pairs, which neither UTF-8 nor PostgreSQL can hold.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -47,7 +64,8 @@ def status_of(told: dict[str, Any]) -> Status:
         "locked": lock is not None,
         "lock": lock,
         "model": _text(told, "model"),
-        "models": [name for name in map(clean, _list(told, "models", MAX_MODELS)) if name],
+        "models": _texts(told, "models", MAX_MODELS),
+        "engines": _engines(told),
         "cpu": _cpu(_object(told, "cpu")),
         "memory": _space(_object(told, "memory")),
         "swap": _space(_object(told, "swap")),
@@ -101,8 +119,10 @@ def moment(text: str | None) -> datetime | None:
 def _cpu(told: dict[str, Any]) -> Cpu:
     return {
         "model": _text(told, "model"),
+        "physical_cores": _count(told, "physical_cores"),
         "logical_cores": _count(told, "logical_cores"),
         "percent": _percent(told, "percent"),
+        "per_core": [_percentage(one) for one in _list(told, "per_core", MAX_CORES)],
         "load1": _number(told, "load1"),
         "temperature_c": _number(told, "temperature_c", low=-273.15),
     }
@@ -140,8 +160,41 @@ def _gpu(told: dict[str, Any]) -> Gpu:
         "temperature_c": _number(told, "temperature_c", low=-273.15),
         "power_w": _number(told, "power_w"),
         "power_limit_w": _number(told, "power_limit_w"),
+        "clock_mhz": _number(told, "clock_mhz"),
+        "memory_clock_mhz": _number(told, "memory_clock_mhz"),
+        "throttle_reasons": _reasons(told),
+        "ecc_errors": _ecc(told.get("ecc_errors")),
+        "xid": _count(told, "xid"),
+        "health": _text(told, "health"),
+        "mig_devices": [_mig(one) for one in _objects(told, "mig_devices", MAX_MIG_DEVICES)],
         "processes": [_process(one) for one in _objects(told, "processes", MAX_PROCESSES)],
     }
+
+
+def _reasons(told: dict[str, Any]) -> list[str] | None:
+    """Why a GPU is held back; a list that is none is not known, which is not the same as no reason."""
+    is_told = isinstance(told.get("throttle_reasons"), list)
+    return _texts(told, "throttle_reasons", MAX_REASONS) if is_told else None
+
+
+def _ecc(told: Any) -> EccErrors | None:
+    if not isinstance(told, dict):
+        return None
+    return {"corrected": _count(told, "corrected"), "uncorrected": _count(told, "uncorrected")}
+
+
+def _mig(told: dict[str, Any]) -> MigDevice:
+    return {
+        "uuid": _text(told, "uuid"),
+        "name": _text(told, "name"),
+        "memory_total_bytes": _count(told, "memory_total_bytes"),
+        "memory_used_bytes": _count(told, "memory_used_bytes"),
+    }
+
+
+def _engines(told: dict[str, Any]) -> list[FoundEngine]:
+    found = [(_text(one, "base_url"), _text(one, "kind")) for one in _objects(told, "engines", MAX_ENGINES)]
+    return [{"base_url": base_url, "kind": kind} for base_url, kind in found if base_url]
 
 
 def _process(told: dict[str, Any]) -> GpuProcess:
@@ -151,6 +204,7 @@ def _process(told: dict[str, Any]) -> GpuProcess:
         "user": _text(told, "user"),
         "container": _text(told, "container"),
         "started_at": _moment(told, "started_at"),
+        "elapsed_s": _number(told, "elapsed_s"),
         "memory_bytes": _count(told, "memory_bytes"),
         "command": _text(told, "command"),
     }
@@ -170,6 +224,10 @@ def _objects(told: dict[str, Any], name: str, most: int) -> list[dict[str, Any]]
     return [one for one in _list(told, name, most) if isinstance(one, dict)]
 
 
+def _texts(told: dict[str, Any], name: str, most: int) -> list[str]:
+    return [text for text in map(clean, _list(told, name, most)) if text]
+
+
 def _text(told: dict[str, Any], name: str) -> str | None:
     return clean(told.get(name))
 
@@ -180,15 +238,22 @@ def _moment(told: dict[str, Any], name: str) -> str | None:
 
 
 def _number(told: dict[str, Any], name: str, *, low: float = 0.0) -> float | None:
-    value = told.get(name)
+    return _measured(told.get(name), low)
+
+
+def _measured(value: Any, low: float = 0.0) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if low <= value <= _LARGEST else None
 
 
 def _percent(told: dict[str, Any], name: str) -> float | None:
+    return _percentage(told.get(name))
+
+
+def _percentage(told: Any) -> float | None:
     """0 to 100; rounding on the other side may pass the end a little."""
-    value = _number(told, name)
+    value = _measured(told)
     return min(value, 100.0) if value is not None and value <= 101 else None
 
 

@@ -39,11 +39,13 @@ class ForeignLock(AgentLock):
 
 
 class Cpu(TypedDict):
-    """The processor; `percent` is of all cores together."""
+    """The processor; `percent` is of all cores together, `per_core` of each, empty where it is not told."""
 
     model: str | None
+    physical_cores: int | None
     logical_cores: int | None
     percent: float | None
+    per_core: list[float | None]
     load1: float | None
     temperature_c: float | None
 
@@ -84,12 +86,29 @@ class GpuProcess(TypedDict):
     user: str | None
     container: str | None
     started_at: str | None
+    elapsed_s: float | None
     memory_bytes: int | None
     command: str | None
 
 
+class EccErrors(TypedDict):
+    """Memory errors of a GPU since its driver was loaded."""
+
+    corrected: int | None
+    uncorrected: int | None
+
+
+class MigDevice(TypedDict):
+    """One part of a divided GPU; its memory is also counted in the GPU's."""
+
+    uuid: str | None
+    name: str | None
+    memory_total_bytes: int | None
+    memory_used_bytes: int | None
+
+
 class Gpu(TypedDict):
-    """One GPU."""
+    """One GPU. `throttle_reasons` is empty when nothing holds it back, None when that is not told."""
 
     index: int | None
     uuid: str | None
@@ -101,7 +120,21 @@ class Gpu(TypedDict):
     temperature_c: float | None
     power_w: float | None
     power_limit_w: float | None
+    clock_mhz: float | None
+    memory_clock_mhz: float | None
+    throttle_reasons: list[str] | None
+    ecc_errors: EccErrors | None
+    xid: int | None
+    health: str | None
+    mig_devices: list[MigDevice]
     processes: list[GpuProcess]
+
+
+class FoundEngine(TypedDict):
+    """An engine that an agent found on its own machine; the address is as seen from there."""
+
+    base_url: str
+    kind: str | None
 
 
 class Status(TypedDict):
@@ -117,6 +150,7 @@ class Status(TypedDict):
     lock: AgentLock | None
     model: str | None
     models: list[str]
+    engines: list[FoundEngine]
     cpu: Cpu
     memory: Space
     swap: Space

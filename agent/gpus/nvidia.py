@@ -7,22 +7,20 @@ import ctypes
 import importlib
 import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
+from agent.clock import Clock, steady
 from agent.gpus import GpuAbsentError, GpuReading, GpuUnavailableError
-from agent.payloads import GpuPayload, GpuProcessPayload
+from agent.gpus.nvidia_device import LIBRARY_NOT_FOUND, Device, Nvml, text
+from agent.gpus.nvidia_health import XidEvents, ecc_errors, health, rows_health, throttle_reasons
+from agent.gpus.rows import gpu_process, unknown_gpu
+from agent.payloads import EccPayload, GpuPayload, GpuProcessPayload, MigPayload
 from agent.processes import ProcessBook
 
-# NVML's numbers for errors, fixed by its header: the library itself is out of order, whatever was asked.
-_UNINITIALIZED, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND, _VERSION_MISMATCH = 1, 9, 12, 18
-_LIBRARY_BROKEN = {_UNINITIALIZED, _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND, _VERSION_MISMATCH}
-# Not a fault: this GPU or this driver has no such figure (not supported, no permission, not found,
-# no such function, argument version, deprecated).
-_UNTOLD = {3, 4, 6, 13, 25, 26}
-
 ABSENT = "no NVIDIA driver: its library NVML was not found on this machine"
-
-Nvml = Any  # the binding is untyped; only the calls below are used
+# What changes rarely or costs more to ask than a figure.
+SLOW_S = 10.0
+_CORE, _SM, _MEMORY = 0, 1, 2
 
 
 def load_nvml() -> Nvml:
@@ -39,22 +37,43 @@ def load_nvml() -> Nvml:
         raise GpuUnavailableError("the package nvidia-ml-py is not installed beside the agent") from None
 
 
+@dataclass(frozen=True)
+class _Slow:
+    """What is asked of a GPU every SLOW_S only."""
+
+    at: float
+    uuid: str | None
+    name: str | None
+    limit_w: float | None
+    ecc: EccPayload | None
+    rows: str | None
+
+
 class NvidiaGpus:
     """Reads every NVIDIA GPU; each figure that one does not tell is None, each GPU that fails is named."""
 
     vendor = "nvidia"
 
-    def __init__(self, load: Callable[[], Nvml] = load_nvml, processes: ProcessBook | None = None) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Nvml] = load_nvml,
+        processes: ProcessBook | None = None,
+        clock: Clock = steady,
+    ) -> None:
         self._load = load
         self._processes = processes or ProcessBook()
+        self._clock = clock
         self._nvml: Nvml = None
+        self._events: XidEvents | None = None
+        self._slow: dict[int, _Slow] = {}
 
     def read(self) -> GpuReading:
         """One sample of every GPU. Opens NVML where it is closed."""
         nvml = self._open()
         try:
-            devices = [_Device(nvml, index) for index in range(int(nvml.nvmlDeviceGetCount()))]
-            rows = tuple(self._row(device) for device in devices)
+            devices = [Device(nvml, index) for index in range(int(nvml.nvmlDeviceGetCount()))]
+            xids = self._events.read(devices) if self._events else {}
+            rows = tuple(self._row(device, xids.get(device.index)) for device in devices)
         except nvml.NVMLError as error:
             raise GpuUnavailableError(f"NVML does not answer: {error}") from None
         faults = "; ".join(device.fault for device in devices if device.fault) or None
@@ -66,6 +85,10 @@ class NvidiaGpus:
     def close(self) -> None:
         """Shut NVML down; the next read opens it again."""
         nvml, self._nvml = self._nvml, None
+        events, self._events = self._events, None
+        self._slow.clear()
+        if events is not None:
+            events.close()
         if nvml is not None:
             with contextlib.suppress(nvml.NVMLError):
                 nvml.nvmlShutdown()
@@ -76,98 +99,78 @@ class NvidiaGpus:
             try:
                 nvml.nvmlInit()
             except nvml.NVMLError as error:
-                if error.value == _LIBRARY_NOT_FOUND:
+                if error.value == LIBRARY_NOT_FOUND:
                     raise GpuAbsentError(ABSENT) from None
                 raise GpuUnavailableError(f"NVML does not start: {error}") from None
-            self._nvml = nvml
+            self._nvml, self._events = nvml, XidEvents(nvml)
         return self._nvml
 
-    def _row(self, device: _Device) -> GpuPayload:
-        nvml = self._nvml
-        memory = device.ask("nvmlDeviceGetMemoryInfo", nvml.nvmlMemory_v2) or device.ask(
-            "nvmlDeviceGetMemoryInfo"
-        )
+    def _row(self, device: Device, xid: int | None) -> GpuPayload:
+        memory = device.memory(device.handle)
         load = device.ask("nvmlDeviceGetUtilizationRates")
-        heat = device.first(
-            "nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU
-        )
+        heat = device.first("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature", _CORE)
         power = device.ask("nvmlDeviceGetPowerUsage")
-        limit = device.first("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit")
         device.is_silent = bool(device.fault) and all(
             figure is None for figure in (memory, load, heat, power)
         )
+        slow = self._slow_parts(device)
+        parts = list(device.parts())
         return {
-            "index": device.index,
-            "uuid": _text(device.ask("nvmlDeviceGetUUID")),
-            "name": _text(device.ask("nvmlDeviceGetName")),
-            "vendor": self.vendor,
+            **unknown_gpu(self.vendor, device.index),
+            "uuid": slow.uuid,
+            "name": slow.name,
             "utilization_percent": float(load.gpu) if load is not None else None,
             "memory_total_bytes": int(memory.total) if memory is not None else None,
             "memory_used_bytes": int(memory.used) if memory is not None else None,
-            "temperature_c": float(heat) if heat is not None else None,
+            "temperature_c": _float(heat),
             "power_w": power / 1000 if power is not None else None,
-            "power_limit_w": limit / 1000 if limit is not None else None,
-            "processes": self._process_rows(device),
+            "power_limit_w": slow.limit_w,
+            "clock_mhz": _float(device.ask("nvmlDeviceGetClockInfo", _SM)),
+            "memory_clock_mhz": _float(device.ask("nvmlDeviceGetClockInfo", _MEMORY)),
+            "throttle_reasons": throttle_reasons(device),
+            "ecc_errors": slow.ecc,
+            "xid": xid,
+            "health": health(device, slow.rows),
+            "mig_devices": [_part(device, part) for part in parts],
+            "processes": self._process_rows(device, parts),
         }
 
-    def _process_rows(self, device: _Device) -> list[GpuProcessPayload]:
+    def _slow_parts(self, device: Device) -> _Slow:
+        known = self._slow.get(device.index)
+        if known is not None and self._clock() - known.at < SLOW_S:
+            return known
+        limit = device.first("nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit")
+        slow = _Slow(
+            at=self._clock(),
+            uuid=text(device.ask("nvmlDeviceGetUUID")),
+            name=text(device.ask("nvmlDeviceGetName")),
+            limit_w=limit / 1000 if limit is not None else None,
+            ecc=ecc_errors(device),
+            rows=rows_health(device),
+        )
+        if not device.fault:
+            self._slow[device.index] = slow
+        return slow
+
+    def _process_rows(self, device: Device, parts: list[object]) -> list[GpuProcessPayload]:
         found: dict[int, int | None] = {}
-        for question in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
-            for process in device.ask(question) or ():
-                known = found.get(process.pid)
-                found[process.pid] = process.usedGpuMemory if known is None else known
-        return [self._process_row(pid, memory) for pid, memory in sorted(found.items())]
-
-    def _process_row(self, pid: int, memory: int | None) -> GpuProcessPayload:
-        facts = self._processes.describe(pid)
-        return {
-            "pid": pid,
-            "name": facts.name,
-            "user": facts.user,
-            "container": facts.container,
-            "started_at": facts.started_at,
-            "memory_bytes": memory,
-            "command": facts.command,
-        }
+        for handle in (device.handle, *parts):
+            for kind in ("Compute", "Graphics"):
+                for process in device.ask_of(handle, f"nvmlDeviceGet{kind}RunningProcesses") or ():
+                    known = found.get(process.pid)
+                    found[process.pid] = process.usedGpuMemory if known is None else known
+        return [gpu_process(self._processes, pid, memory) for pid, memory in sorted(found.items())]
 
 
-class _Device:
-    """One GPU being asked: what it does not know is None, what fails is noted in words."""
-
-    def __init__(self, nvml: Nvml, index: int) -> None:
-        self.index = index
-        self.is_silent = False
-        self._nvml = nvml
-        self._faults: list[str] = []
-        self._handle = self._call(nvml.nvmlDeviceGetHandleByIndex, index)
-
-    @property
-    def fault(self) -> str:
-        """What went wrong with this GPU, empty when nothing did."""
-        return f"GPU {self.index}: {', '.join(dict.fromkeys(self._faults))}" if self._faults else ""
-
-    def ask(self, question: str, *arguments: Any) -> Any:
-        """NVML's answer about this GPU, None where there is none."""
-        function = getattr(self._nvml, question, None)
-        if self._handle is None or function is None:
-            return None
-        return self._call(function, self._handle, *arguments)
-
-    def first(self, question: str, older: str, *arguments: Any) -> Any:
-        """The answer to a question, or to the one that older drivers understand."""
-        answer = self.ask(question, *arguments)
-        return self.ask(older, *arguments) if answer is None else answer
-
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except self._nvml.NVMLError as error:
-            if error.value in _LIBRARY_BROKEN:
-                raise
-            if error.value not in _UNTOLD:
-                self._faults.append(str(error))
-            return None
+def _part(device: Device, handle: object) -> MigPayload:
+    memory = device.memory(handle)
+    return {
+        "uuid": text(device.ask_of(handle, "nvmlDeviceGetUUID")),
+        "name": text(device.ask_of(handle, "nvmlDeviceGetName")),
+        "memory_total_bytes": int(memory.total) if memory is not None else None,
+        "memory_used_bytes": int(memory.used) if memory is not None else None,
+    }
 
 
-def _text(value: str | bytes | None) -> str | None:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def _float(value: int | None) -> float | None:
+    return None if value is None else float(value)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agent.clock import Clock, steady
 from agent.gpus import GpuAbsentError, GpuReading, GpuSource, GpuUnavailableError
 from agent.gpus.nvidia import NvidiaGpus
+from agent.payloads import GpuPayload
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
@@ -30,6 +31,7 @@ class _Standing:
     retry_s: float = FIRST_RETRY_S
     error: str | None = None
     is_absent: bool = False
+    most: int = 0
 
 
 class GpuSurvey:
@@ -46,7 +48,7 @@ class GpuSurvey:
     def read(self) -> GpuReading:
         """All GPUs of this machine. The error says what is wrong, or why there are none."""
         readings = [self._read_one(vendor) for vendor in self._vendors]
-        gpus = tuple(gpu for reading in readings for gpu in reading.gpus)
+        gpus = tuple(self._placed(readings))
         errors = [
             reading.error
             for reading, vendor in zip(readings, self._vendors, strict=True)
@@ -58,6 +60,16 @@ class GpuSurvey:
         """Let go of every vendor's library."""
         for vendor in self._vendors:
             vendor.source.close()
+
+    def _placed(self, readings: Sequence[GpuReading]) -> Iterator[GpuPayload]:
+        """All rows with an index of their own. A vendor that falls silent keeps its places, so that the others'
+        GPUs are not taken for other ones."""
+        first = 0
+        for vendor, reading in zip(self._vendors, readings, strict=True):
+            vendor.most = max(vendor.most, len(reading.gpus))
+            for position, gpu in enumerate(reading.gpus):
+                yield {**gpu, "index": first + position}
+            first += vendor.most
 
     def _read_one(self, vendor: _Standing) -> GpuReading:
         if self._clock() < vendor.rest_until:

@@ -10,7 +10,7 @@ import pynvml
 
 T = TypeVar("T")
 
-NOT_SUPPORTED, UNINITIALIZED, FUNCTION_NOT_FOUND = 3, 1, 13
+NOT_SUPPORTED, UNINITIALIZED, FUNCTION_NOT_FOUND, NO_PERMISSION, NOT_FOUND, TIMEOUT = 3, 1, 13, 4, 6, 10
 DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, GPU_IS_LOST, VERSION_MISMATCH, UNKNOWN = 9, 12, 15, 18, 999
 
 
@@ -28,6 +28,11 @@ class Card:
     limit: int = 450_000
     compute: tuple[tuple[int, int | None], ...] = ()
     graphics: tuple[tuple[int, int | None], ...] = ()
+    clocks: dict[int, int] = field(default_factory=lambda: {1: 2520, 2: 10_501})
+    reasons: int = 0
+    ecc: tuple[int, int] | None = None
+    rows: tuple[int, int, bool, bool] | None = None
+    parts: dict[int, Card] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
 
 
@@ -44,6 +49,8 @@ class FakeNvml:
         self.count_error: int | None = None
         self.opened = 0
         self.closed = 0
+        self.heard: list[Card] = []
+        self.events: list[tuple[Card, int]] = []
 
     def nvmlInit(self) -> None:
         if self.start_error is not None:
@@ -90,6 +97,58 @@ class FakeNvml:
 
     def nvmlDeviceGetPowerManagementLimit(self, card: Card) -> int:
         return self._told(card, "nvmlDeviceGetPowerManagementLimit", card.limit)
+
+    def nvmlDeviceGetClockInfo(self, card: Card, kind: int) -> int:
+        return self._told(card, "nvmlDeviceGetClockInfo", card.clocks[kind])
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, card: Card) -> int:
+        return self._told(card, "nvmlDeviceGetCurrentClocksEventReasons", card.reasons)
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:
+        return self._told(card, "nvmlDeviceGetCurrentClocksThrottleReasons", card.reasons)
+
+    def nvmlDeviceGetTotalEccErrors(self, card: Card, kind: int, since: int) -> int:
+        if card.ecc is None:
+            raise pynvml.NVMLError(NOT_SUPPORTED)
+        return self._told(card, "nvmlDeviceGetTotalEccErrors", card.ecc[kind])
+
+    def nvmlDeviceGetRemappedRows(self, card: Card) -> tuple[int, int, bool, bool]:
+        if card.rows is None:
+            raise pynvml.NVMLError(NOT_SUPPORTED)
+        return self._told(card, "nvmlDeviceGetRemappedRows", card.rows)
+
+    def nvmlDeviceGetMigMode(self, card: Card) -> list[int]:
+        if not card.parts:
+            raise pynvml.NVMLError(NOT_SUPPORTED)
+        return self._told(card, "nvmlDeviceGetMigMode", [1, 1])
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, card: Card) -> int:
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, card: Card, index: int) -> Card:
+        if index not in card.parts:
+            raise pynvml.NVMLError(NOT_FOUND)
+        return card.parts[index]
+
+    def nvmlDeviceGetIndex(self, card: Card) -> int:
+        return self._told(card, "nvmlDeviceGetIndex", self.cards.index(card))
+
+    def nvmlEventSetCreate(self) -> object:
+        return self.events
+
+    def nvmlDeviceRegisterEvents(self, card: Card, kinds: int, events: object) -> None:
+        self._told(card, "nvmlDeviceRegisterEvents", None)
+        self.heard.append(card)
+
+    def nvmlEventSetWait_v2(self, events: object, timeout_ms: int) -> Any:
+        assert timeout_ms == 0
+        if not self.events:
+            raise pynvml.NVMLError(TIMEOUT)
+        card, xid = self.events.pop(0)
+        return SimpleNamespace(device=card, eventType=pynvml.nvmlEventTypeXidCriticalError, eventData=xid)
+
+    def nvmlEventSetFree(self, events: object) -> None:
+        self.heard.clear()
 
     def nvmlDeviceGetComputeRunningProcesses(self, card: Card) -> list[Any]:
         return self._told(card, "nvmlDeviceGetComputeRunningProcesses", _processes(card.compute))

@@ -21,10 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What the programs get: nothing of the settings that this machine may have."""
-    names = ("PORT", "OLLAMA_HOST", "OLLAMA_MODEL", "DPL_AGENT_TOKEN", "DPL_PARENT_FD")
-    kept = {name: value for name, value in os.environ.items() if name not in names}
-    return {**kept, "PYTHONPATH": str(ROOT), "OLLAMA_HOST": "127.0.0.1:9", **more}
+    """What the programs get: nothing of the settings and engines that this machine may have."""
+    names = ("PORT", "OLLAMA_HOST", "OLLAMA_MODEL")
+    kept = {name: v for name, v in os.environ.items() if name not in names and not name.startswith("DPL_")}
+    ours = {"OLLAMA_HOST": "127.0.0.1:9", "DPL_AGENT_ENGINE_PORTS": "none"}
+    return {**kept, "PYTHONPATH": str(ROOT), **ours, **more}
 
 
 @contextmanager

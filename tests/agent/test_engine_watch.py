@@ -68,9 +68,9 @@ def test_a_busy_engine_keeps_its_models_for_a_while(monkeypatch: pytest.MonkeyPa
     [(None, "b:1"), ("a:1", "a:1"), ("c", "c:latest"), ("c:latest", "c:latest"), ("gone", "b:1")],
 )
 def test_the_current_model_is_the_wanted_else_a_resident_one(wanted: str | None, reported: str) -> None:
-    assert current_model(EngineReading(("a:1", "b:1", "c:latest"), ("b:1",)), wanted) == reported
+    assert current_model(("a:1", "b:1", "c:latest"), ("b:1",), wanted) == reported
 
 
 def test_without_a_resident_model_it_is_the_first_and_without_any_none() -> None:
-    assert current_model(EngineReading(("a:1", "b:1")), None) == "a:1"
-    assert current_model(EngineReading(), "a:1") is None
+    assert current_model(("a:1", "b:1"), (), None) == "a:1"
+    assert current_model((), (), "a:1") is None

@@ -17,7 +17,7 @@ def test_the_first_sample_has_no_rates_and_the_second_has() -> None:
     clock = Clock()
     reader = MachineReader(clock)
     first = reader.read()
-    assert first.cpu_percent is None
+    assert (first.cpu_percent, first.per_core) == (None, ())
     assert set(first.network.values()) | set(first.disk.values()) == {None}
     sum(range(2_000_000))
     time.sleep(0.05)
@@ -25,6 +25,8 @@ def test_the_first_sample_has_no_rates_and_the_second_has() -> None:
     second = reader.read()
     assert second.cpu_percent is not None
     assert 0 <= second.cpu_percent <= 100
+    assert len(second.per_core) == psutil.cpu_count()
+    assert all(0 <= core <= 100 for core in second.per_core)
     assert all(rate is None or (isinstance(rate, float) and rate >= 0) for rate in second.network.values())
 
 
@@ -66,6 +68,7 @@ def test_the_identity_is_the_same_each_time_it_is_read() -> None:
     assert identity.os
     assert len(identity.boot_id) >= 16
     assert identity.logical_cores == psutil.cpu_count()
+    assert identity.physical_cores == psutil.cpu_count(logical=False)
 
 
 def test_uptime_counts_from_the_boot() -> None:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from agent.processes import ProcessBook, ProcessFacts
+from tests.agent.test_lock import Clock
 
 
 def test_it_describes_this_process() -> None:
@@ -22,6 +23,18 @@ def test_it_describes_this_process() -> None:
 @pytest.mark.parametrize("pid", [0, -5, 2**22 + 9])
 def test_a_process_that_is_not_to_be_seen_is_nobody(pid: int) -> None:
     assert ProcessBook().describe(pid) == ProcessFacts() or pid == 0
+
+
+def test_it_tells_how_long_a_process_has_run() -> None:
+    clock = Clock(psutil.Process().create_time() + 90)
+    book = ProcessBook(clock)
+    facts = book.describe(os.getpid())
+    assert book.elapsed_s(facts) == 90.0
+    clock.now += 2
+    assert book.elapsed_s(book.describe(os.getpid())) == 92.0
+    clock.now -= 5000
+    assert book.elapsed_s(facts) == 0.0
+    assert book.elapsed_s(ProcessFacts()) is None
 
 
 def test_it_asks_once_while_a_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from agent.rates import Counters, CpuTimes, busy_percent, per_second, physical_disks, physical_interfaces
+from agent.rates import (
+    CoreTimes,
+    Counters,
+    CpuTimes,
+    busy_percent,
+    busy_percents,
+    per_second,
+    physical_disks,
+    physical_interfaces,
+)
 
 
 def test_one_snapshot_is_no_rate() -> None:
@@ -45,6 +54,37 @@ def test_the_processors_load_is_its_busy_share() -> None:
 @pytest.mark.parametrize(("busy", "total"), [(5.0, 40.0), (11.0, 40.0), (9.0, 44.0)])
 def test_processor_times_that_stand_or_fall_tell_nothing(busy: float, total: float) -> None:
     assert busy_percent(CpuTimes(1.0, 10.0, 40.0), CpuTimes(3.0, busy, total)) is None
+
+
+def cores(at: float, *times: tuple[float, float]) -> CoreTimes:
+    return CoreTimes(tuple(CpuTimes(at, busy, total) for busy, total in times))
+
+
+def test_each_core_has_a_load_of_its_own_and_all_together_one() -> None:
+    before, after = cores(1.0, (0.0, 10.0), (5.0, 10.0)), cores(3.0, (2.0, 12.0), (5.5, 12.0))
+    assert busy_percents(before, after) == (100.0, 25.0)
+    assert busy_percent(before.all, after.all) == 62.5
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        cores(3.0, (1.0, 12.0)),
+        cores(3.0, (1.0, 12.0), (1.0, 12.0), (1.0, 12.0)),
+        cores(3.0, (1.0, 12.0), (1.0, 12.0)),
+        cores(99.0, (1.0, 12.0), (9.0, 12.0)),
+    ],
+)
+def test_cores_that_come_go_or_count_backwards_tell_nothing(after: CoreTimes) -> None:
+    assert busy_percents(cores(1.0, (0.0, 10.0), (5.0, 10.0)), after) == ()
+    assert busy_percents(None, after) == ()
+
+
+def test_a_counter_that_wraps_at_32_bits_is_unknown_once_and_right_again() -> None:
+    snapshots = [(2**32 - 100, 0), (50, 10), (250, 30)]
+    read = [Counters(float(2 * at), {"eth0": totals}) for at, totals in enumerate(snapshots)]
+    assert per_second(read[0], read[1]) == (None, None)
+    assert per_second(read[1], read[2]) == (100.0, 10.0)
 
 
 def test_only_interfaces_that_leave_the_machine_count() -> None:

@@ -17,7 +17,7 @@ import pytest
 from agent import __version__
 from agent.application import Application, Reply, Request
 from agent.identity import Identity
-from agent.payloads import StatusPayload
+from agent.payloads import CpuPayload, StatusPayload
 from agent.sampling import Board
 from agent.server import MAX_BODY, MAX_CONNECTIONS
 from tests.agent.talk import ask, dialled, post, to_end
@@ -44,7 +44,7 @@ def test_status_has_the_shape_that_was_agreed(node: RunningAgent) -> None:
     assert list(status) == list(StatusPayload.__annotations__)
     assert (status["agent_version"], status["hostname"], status["boot_id"]) == (__version__, "box", "1")
     assert (status["locked"], status["lock"], status["model"], status["models"]) == (False, None, None, [])
-    assert set(status["cpu"]) == {"model", "logical_cores", "percent", "load1", "temperature_c"}
+    assert list(status["cpu"]) == list(CpuPayload.__annotations__)
     assert set(status["memory"]) == set(status["swap"]) == {"total_bytes", "used_bytes", "percent"}
     assert set(status["disk"]) == {"read_mb_s", "write_mb_s"}
     assert set(status["network"]) == {"rx_mbps", "tx_mbps"}

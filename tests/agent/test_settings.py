@@ -9,6 +9,7 @@ import pytest
 
 from agent.dotenv import parse_dotenv
 from agent.engine_address import engine_base_url
+from agent.engines import USUAL_PORTS
 from agent.settings import SettingError, load_dotenv, read_settings
 
 
@@ -67,6 +68,18 @@ def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
 def test_a_bad_engine_address_is_refused_by_name() -> None:
     with pytest.raises(SettingError, match=r"^OLLAMA_HOST is 'ftp://box'.*http or https.*Write it like"):
         read_settings({"OLLAMA_HOST": "ftp://box"}, {})
+
+
+def test_engines_are_looked_for_on_the_usual_ports_or_on_those_that_are_named() -> None:
+    assert read_settings({}, {}).engine_ports == USUAL_PORTS
+    assert read_settings({"DPL_AGENT_ENGINE_PORTS": "8080, 9000"}, {}).engine_ports == (8080, 9000)
+    assert read_settings({"DPL_AGENT_ENGINE_PORTS": "none"}, {}).engine_ports == ()
+
+
+@pytest.mark.parametrize("ports", ["x", "8080,0", "70000", ",".join(str(port) for port in range(1000, 1100))])
+def test_bad_engine_ports_are_refused_by_name(ports: str) -> None:
+    with pytest.raises(SettingError, match=r"^DPL_AGENT_ENGINE_PORTS m"):
+        read_settings({"DPL_AGENT_ENGINE_PORTS": ports}, {})
 
 
 @pytest.mark.parametrize("fd", ["x", "-1", "99999", "9" * 30])

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from agent.gpus import GpuAbsentError, GpuReading, GpuUnavailableError
+from agent.gpus.rows import unknown_gpu
 from agent.gpus.survey import FIRST_RETRY_S, LONGEST_RETRY_S, GpuSurvey
 from agent.payloads import GpuPayload
 from tests.agent.test_lock import Clock
 
 
-def gpu(vendor: str) -> GpuPayload:
-    return {
-        "index": 0,
-        "uuid": None,
-        "name": None,
-        "vendor": vendor,
-        "utilization_percent": None,
-        "memory_total_bytes": None,
-        "memory_used_bytes": None,
-        "temperature_c": None,
-        "power_w": None,
-        "power_limit_w": None,
-        "processes": [],
-    }
+def gpu(vendor: str, index: int = 0) -> GpuPayload:
+    return unknown_gpu(vendor, index)
 
 
 class Vendor:
@@ -46,8 +35,16 @@ class Vendor:
 
 def test_it_joins_all_vendors() -> None:
     reading = GpuSurvey([Vendor("a"), Vendor("b", cards=2)], Clock()).read()
-    assert [row["vendor"] for row in reading.gpus] == ["a", "b", "b"]
+    assert [(row["vendor"], row["index"]) for row in reading.gpus] == [("a", 0), ("b", 1), ("b", 2)]
     assert reading.error is None
+
+
+def test_a_gpu_keeps_its_place_while_another_vendor_is_silent() -> None:
+    clock, first = Clock(), Vendor("a", cards=2)
+    survey = GpuSurvey([first, Vendor("b")], clock)
+    assert [row["index"] for row in survey.read().gpus] == [0, 1, 2]
+    first.error = GpuUnavailableError("reloaded")
+    assert [(row["vendor"], row["index"]) for row in survey.read().gpus] == [("b", 2)]
 
 
 def test_a_broken_vendor_is_reported_beside_the_others() -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from nodes.answers import MAX_GPUS, MAX_TEXT, NoStatus, clean, moment, parse_lock, parse_status
+from nodes.answers import (
+    MAX_CORES,
+    MAX_ENGINES,
+    MAX_GPUS,
+    MAX_TEXT,
+    NoStatus,
+    clean,
+    moment,
+    parse_lock,
+    parse_status,
+)
 from tests.nodes.told import STATUS, lock_told
 
 
@@ -53,6 +63,37 @@ def test_texts_lose_what_no_database_holds_and_are_cut() -> None:
 
 def test_lists_are_cut() -> None:
     assert len(parsed(gpus=[{}] * 1000)["gpus"]) == MAX_GPUS
+    assert len(parsed(cpu={"per_core": [1] * 9999})["cpu"]["per_core"]) == MAX_CORES
+    assert len(parsed(engines=[{"base_url": "http://a"}] * 99)["engines"]) == MAX_ENGINES
+
+
+def test_what_one_core_tells_wrongly_is_unknown_and_the_others_keep_their_places() -> None:
+    cpu = parsed(cpu={"per_core": [5, "x", 250, None, 100.5]})["cpu"]
+    assert cpu["per_core"] == [5.0, None, None, None, 100.0]
+    assert parsed(cpu={"per_core": "busy"})["cpu"]["per_core"] == []
+
+
+def test_no_reason_to_throttle_is_told_apart_from_not_knowing() -> None:
+    told = [{"throttle_reasons": []}, {"throttle_reasons": None}, {"throttle_reasons": "hot"}, {}]
+    assert [gpu["throttle_reasons"] for gpu in parsed(gpus=told)["gpus"]] == [[], None, None, None]
+    assert parsed(gpus=[{"throttle_reasons": [1, "hw_thermal", ""]}])["gpus"][0]["throttle_reasons"] == [
+        "hw_thermal"
+    ]
+
+
+def test_faults_of_a_gpu_that_make_no_sense_are_unknown() -> None:
+    gpu = parsed(gpus=[{"ecc_errors": {"corrected": -1, "uncorrected": "3"}, "xid": -5, "health": 7}])[
+        "gpus"
+    ][0]
+    assert gpu["ecc_errors"] == {"corrected": None, "uncorrected": None}
+    assert (gpu["xid"], gpu["health"], gpu["mig_devices"]) == (None, None, [])
+    assert parsed(gpus=[{"ecc_errors": 4}])["gpus"][0]["ecc_errors"] is None
+
+
+def test_an_engine_without_an_address_is_no_engine() -> None:
+    assert parsed(engines=[{"kind": "ollama"}, {"base_url": "http://a:1", "kind": 5}, "x"])["engines"] == [
+        {"base_url": "http://a:1", "kind": None}
+    ]
 
 
 @pytest.mark.parametrize(

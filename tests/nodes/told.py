@@ -15,7 +15,16 @@ STATUS: dict[str, Any] = {
     "lock": None,
     "model": "llama3:8b",
     "models": ["llama3:8b"],
-    "cpu": {"model": "CPU", "logical_cores": 8, "percent": 12.5, "load1": 0.5, "temperature_c": None},
+    "engines": [{"base_url": "http://127.0.0.1:11434", "kind": "ollama"}],
+    "cpu": {
+        "model": "CPU",
+        "physical_cores": 4,
+        "logical_cores": 8,
+        "percent": 12.5,
+        "per_core": [0.0, 25.0],
+        "load1": 0.5,
+        "temperature_c": None,
+    },
     "memory": {"total_bytes": 16, "used_bytes": 4, "percent": 25.0},
     "swap": {"total_bytes": 0, "used_bytes": 0, "percent": 0.0},
     "filesystems": [{"mount": "/", "total_bytes": 10, "used_bytes": 5, "percent": 50.0}],
@@ -33,6 +42,15 @@ STATUS: dict[str, Any] = {
             "temperature_c": 61.0,
             "power_w": 300.5,
             "power_limit_w": 450.0,
+            "clock_mhz": 2520.0,
+            "memory_clock_mhz": 10501.0,
+            "throttle_reasons": ["power_cap"],
+            "ecc_errors": {"corrected": 1, "uncorrected": 0},
+            "xid": 79,
+            "health": "OK",
+            "mig_devices": [
+                {"uuid": "MIG-1", "name": "1g.10gb", "memory_total_bytes": 10, "memory_used_bytes": 1}
+            ],
             "processes": [
                 {
                     "pid": 7,
@@ -40,6 +58,7 @@ STATUS: dict[str, Any] = {
                     "user": "ada",
                     "container": None,
                     "started_at": "2026-11-21T09:00:00.000Z",
+                    "elapsed_s": 3600.0,
                     "memory_bytes": 12,
                     "command": "python train.py",
                 }
