@@ -30,11 +30,15 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def program(
-    folder: Path, *arguments: str, environ: Mapping[str, str] | None = None, pass_fds: tuple[int, ...] = ()
+    folder: Path,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    pass_fds: tuple[int, ...] = (),
+    python: str = sys.executable,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running program and the address that it tells; killed at the end if it is still there."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
+        [python, "-m", *arguments],
         cwd=folder,
         env=environ or environment(),
         stdout=subprocess.PIPE,
