@@ -72,33 +72,3 @@ def shown(metric: str, value: float | None) -> str:
     if unit == "bytes":
         return f"{value / 2**30:.1f} GiB"
     return f"{value:.4g}{_SYMBOLS.get(unit, f' {unit}' if unit else '')}"
-"""Alerts for Prometheus: how many there are, by severity and state."""
-
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Mapping
-
-from prometheus_client.metrics_core import Metric
-
-from dpl_site.lib.prometheus import RowsCollector, gauges
-
-Counts = Mapping[tuple[str, str], int]
-"""(severity, state) → how many alerts; what is not there is none."""
-
-
-def none() -> Counts:
-    """No alerts."""
-    return {}
-
-
-class AlertCollector(RowsCollector):
-    """The rows of alerts that are not over as a metric family."""
-
-    def __init__(self, counts: Callable[[], Counts] = none) -> None:
-        """`counts` reads the rows, in one query."""
-        self._counts = counts
-
-    def collect(self) -> Iterator[Metric]:
-        """The family, read now."""
-        samples = [(place, float(count)) for place, count in sorted(self._counts().items())]
-        yield gauges("dpl_alerts", "Alerts by severity and state.", ("severity", "state"), samples)

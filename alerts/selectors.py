@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from alerts import metrics
 from alerts.judging import Ruled, Stands
@@ -42,6 +42,12 @@ def firing_count() -> int:
 def open_alerts() -> QuerySet[Alert]:
     """The alerts that are pending, firing or recovering, the newest first."""
     return Alert.objects.filter(state__in=OPEN).order_by("-id")
+
+
+def open_counts() -> dict[tuple[str, str], int]:
+    """(severity, state) → how many alerts are not over."""
+    rows = Alert.objects.filter(state__in=OPEN).order_by().values_list("severity", "state")
+    return {(severity, state): count for severity, state, count in rows.annotate(Count("id"))}
 
 
 def rules_of(*, is_watch: bool) -> list[Ruled]:

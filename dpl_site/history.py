@@ -6,6 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodes.rollups import Point
+from nodes.series import fleet_window, history_rows
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -31,20 +34,31 @@ class History(Protocol):
         """How many rows each tier holds; cheap."""
 
 
-class NoHistory:
-    """None is kept."""
+class KeptHistory:
+    """What `nodes.history` keeps."""
 
     def series(
         self, *, node_ids: Collection[int], metric: str, from_ms: int, to_ms: int, step_ms: int
     ) -> Sequence[Series]:
-        """Nothing."""
-        return ()
+        """The means, without the gaps."""
+        times, found = fleet_window(
+            node_ids=node_ids, metrics=[metric], from_ms=from_ms, to_ms=to_ms, step_ms=step_ms
+        )
+        return [
+            Series(node_id, figure.subject, _means(times, points))
+            for node_id, figures in sorted(found.items())
+            for figure, points in sorted(figures.items())
+        ]
 
     def rows(self) -> Mapping[str, int]:
-        """Nothing."""
-        return {}
+        """Rows by tier: its step, or `raw`."""
+        return history_rows()
 
 
 def history() -> History:
     """The history of this installation."""
-    return NoHistory()
+    return KeptHistory()
+
+
+def _means(times: range, points: Sequence[Point | None]) -> list[tuple[int, float]]:
+    return [(at, point.mean) for at, point in zip(times, points, strict=True) if point is not None]

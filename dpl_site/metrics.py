@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from accounts.http import methods, require
-from alerts.metrics import AlertCollector
+from alerts.exposition import AlertCollector
 from datasets.metrics import JobCollector
 from dpl_site.processes.metrics import InstallationCollector
 from inference.engine_metrics import EngineCollector

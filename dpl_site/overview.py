@@ -5,7 +5,7 @@ Sums leave out what is not known; a figure that no node tells is null, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 
 from accounts.http import methods, require
+from alerts.selectors import firing_count
 from datasets.models import Job
 from datasets.states import JobState
 from datasets.statistics import tokens_lately
@@ -31,15 +32,6 @@ LATELY = timedelta(seconds=60)
 BUSY_PERCENT = 5.0
 """A GPU is busy from this utilisation on."""
 CPU, GPU = "cpu_percent", "gpu_utilization_percent"
-
-
-def no_alerts() -> int:
-    """There are no rules, so none fires."""
-    return 0
-
-
-alerts_firing: Callable[[], int] = no_alerts
-"""How many alerts fire now."""
 
 
 @methods("GET")
@@ -73,7 +65,7 @@ def overview() -> dict[str, Any]:
         "requests_in_flight": requests_in_flight(),
         "tokens_per_second": _tokens_per_second(),
         "jobs_running": Job.objects.filter(state=JobState.RUNNING).count(),
-        "alerts_firing": alerts_firing(),
+        "alerts_firing": firing_count(),
         "history": _history(nodes),
     }
 

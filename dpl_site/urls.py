@@ -5,8 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from dpl_site import overview, views
-from dpl_site import metrics, views
+from dpl_site import metrics, overview, views
 
 urlpatterns = [
     path("", include("accounts.urls")),

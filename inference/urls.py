@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from dpl_site.lib.rest import OptionalSlashRouter
-from inference import listings, model_views, pages, views
 from dpl_site.lib.rest import OptionalSlashRouter, either
-from inference import agents_api, join_pages, listings, metrics, model_views, pages, views
+from inference import agents_api, join_pages, listings, model_views, pages, views
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
 from inference.requests_api import RequestViews

@@ -222,6 +222,8 @@ class Watch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject or 'the fleet'} is watched"
+
+
 class JoinToken(models.Model):
     """An invitation: until its end, as many machines as it says may make themselves nodes with it."""
 

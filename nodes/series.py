@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Count
+
 from dpl_site.lib.db import now_ms
 from nodes.blocks import BrokenBlock, RawBlock, RolledBlock, read_block
 from nodes.measures import METRICS, Figure
@@ -106,6 +108,12 @@ def latest_of(*, node_ids: Collection[int], metrics: Collection[str], since_ms: 
         kept = {node_id: _sorted(subjects) for node_id, subjects in nodes.items()}
         found[metric] = {node_id: subjects for node_id, subjects in kept.items() if subjects}
     return found
+
+
+def history_rows() -> dict[str, int]:
+    """How many rows each tier has: by its step in seconds, `raw` for the readings themselves."""
+    rows = HistoryBlock.objects.order_by("step_s").values_list("step_s").annotate(Count("id"))
+    return {f"{step_s}s" if step_s else "raw": count for step_s, count in rows}
 
 
 def _sorted(subjects: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:

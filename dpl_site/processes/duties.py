@@ -26,7 +26,7 @@ from inference.probe import FleetProbe, FleetReading
 from inference.services import record_fleet
 from inference.slots import free_dead_leases
 from nodes import news
-from nodes.history import is_roll_up_due, roll_up
+from nodes.history import is_roll_up_due, record_past, roll_up
 from nodes.instances import expire_dead_neighbours
 from nodes.leadership import leading
 from nodes.locks import LOCK_NEWS, expire_locks
@@ -174,7 +174,8 @@ _SLOT_WAITERS = AnyRow(SlotWaiter.objects.all)
 def _record(reading: FleetReading) -> None:
     record_fleet(reading=reading)
     if any(node.pushed_id for node in reading.nodes):
-        past_readings()
+        for node_id, samples in past_readings().items():
+            record_past(node_id, samples)
 
 
 @contextmanager

@@ -20,9 +20,8 @@ from alerts.pruning import prune_alerts
 from datasets.services import prune_uploads
 from datasets.waking import prune_delivered
 from inference.accounting import prune_metrics, prune_requests
-from nodes import instances, news
-from nodes.history import prune_history
 from nodes import instances, joining, news
+from nodes.history import prune_history
 from nodes.models import LockAudit
 
 MOST_AT_ONCE = 500

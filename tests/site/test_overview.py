@@ -86,7 +86,7 @@ def test_what_the_gateway_has_in_hand_is_counted(
 ) -> None:
     here = an_instance()
     GatewayProcess.objects.create(id=here.id, instance=here, in_flight={"1": 2, "2": 1})
-    monkeypatch.setattr(room, "alerts_firing", lambda: 4)
+    monkeypatch.setattr(room, "firing_count", lambda: 4)
     found = api("vera").get("/api/cluster/overview").json()
     assert (found["requests_in_flight"], found["alerts_firing"]) == (3, 4)
 
