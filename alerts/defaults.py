@@ -96,12 +96,17 @@ DEFAULTS: Sequence[Mapping[str, Any]] = (
 
 
 def install(rule_model: Any) -> int:
-    """Make those rules that were never made, by this model of a rule; how many."""
+    """Make those rules that were never made, by this model of a rule; how many.
+
+    The model may be an older one, of a migration: what it has no column for is left out.
+    """
+    columns = {field.name for field in rule_model._meta.get_fields()}
     made = 0
     for values in DEFAULTS:
         with override("en"):
             name = str(NAMES[values["key"]])
         if not rule_model.objects.filter(key=values["key"]).exists():
-            rule_model.objects.get_or_create(name=name, defaults=values)
+            known = {field: value for field, value in values.items() if field in columns}
+            rule_model.objects.get_or_create(name=name, defaults=known)
             made += 1
     return made

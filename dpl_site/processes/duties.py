@@ -49,7 +49,8 @@ class Duty:
     """Something to be done every `period_s` seconds.
 
     `work` writes, in one transaction that commits only while this controller leads, and in `bound_s` at
-    most. With `gather`, which reads only, it is done once for each thing that this gives, and is given it.
+    most. With `gather`, which reads only (or claims, by conditional updates that need no lead), it is done once
+    for each thing that this gives, and is given it.
     `is_needed` is a quick look that spares an idle installation the rest. Everybody's duties are done
     by stand-by controllers too, without the lead.
     """
