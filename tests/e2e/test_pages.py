@@ -270,3 +270,29 @@ def test_times_are_the_readers_own(site: Installation, chromium: Any) -> None:
             "(([one]) => [one.dateTime, one.textContent])(document.querySelectorAll('.card time'))"
         )
         assert seen.endswith(f"{(int(utc[11:13]) + 8) % 24:02d}:{utc[14:19]}")
+
+
+def test_an_admin_makes_a_line_and_sees_who_joins_by_it(site: Installation, chromium: Any) -> None:
+    with person(chromium, site) as page:
+        panel = page.locator("#invite")
+        panel.locator("summary").click()
+        panel.locator("[name=name]").fill(HOSTILE + "2")
+        press(page, "Make the line")
+        line = panel.locator('[data-f="linux"]')
+        expect(line).to_contain_text(f"dpl-agent join {site.url} dpj_")
+        expect(panel).to_contain_text("Waiting for the machine")
+        told = {
+            "token": line.text_content().split()[-1],
+            "hostname": "box",
+            "machine_id": "a-machine",
+            "port": 1,
+            "engines": [{"base_url": "http://127.0.0.1:1", "kind": "ollama"}],
+        }
+        answer = page.context.request.post(f"{site.url}/api/v1/agents/join", data=told)
+        assert answer.status == 201
+        expect(panel.locator('[data-f="joined-name"]')).to_have_text(HOSTILE + "2", timeout=SOON_MS)
+        expect(panel.get_by_text("Waiting for the machine")).to_be_hidden()
+        expect(panel).to_contain_text("Its agent cannot be reached from here")
+        expect(panel.locator('[data-f="joined-reason"]')).to_contain_text("OLLAMA_HOST=0.0.0.0")
+        expect(page.get_by_role("heading", name=HOSTILE + "2", exact=True)).to_be_visible(timeout=SOON_MS)
+        site.manage("node", "remove", HOSTILE + "2")
