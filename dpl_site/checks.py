@@ -48,7 +48,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 
 def register() -> None:
     """Add the checks to Django's."""
-    for check in (check_exposure, check_secrets, check_storage):
+    for check in OURS:
         checks.register(check)
 
 
@@ -91,6 +91,9 @@ def check_storage(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
     if free_mb < settings.DPL_MIN_FREE_DISK_MB:
         found.append(_message("dpl.W006", about=f"{free_mb} MB in {settings.DPL_DATA_DIR}"))
     return found
+
+
+OURS = (check_exposure, check_secrets, check_storage)
 
 
 def file_system_of(path: Path, mounts: Sequence[tuple[str, str]] | None = None) -> str:

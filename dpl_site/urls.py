@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from dpl_site import metrics, overview, views
+from dpl_site import debug, metrics, views
 
 urlpatterns = [
     path("", include("accounts.urls")),
@@ -18,6 +19,8 @@ urlpatterns = [
     path("health", views.health),
     path("ready", views.ready),
     path("agent/<str:name>", views.agent_wheel),
+    path("api/debug/info", debug.info),
+    path("api/debug/diagnosis", debug.diagnosis),
     path("api/schema", views.schema),
     path("api/docs", views.docs),
     path("i18n/", include("django.conf.urls.i18n")),

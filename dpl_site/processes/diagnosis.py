@@ -1,7 +1,11 @@
-"""What is wrong with this installation and how to mend it: `manage.py doctor`. Reads, and writes nothing that stays."""
+"""What is wrong with this installation and how to mend it: `manage.py doctor` and /api/debug/diagnosis.
+
+Reads, and writes nothing that stays.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from django.conf import settings
@@ -9,25 +13,36 @@ from django.core import checks
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from alerts.models import Channel
+from dpl_site.checks import OURS
 from dpl_site.lib import secrets
+from dpl_site.lib.db import now_ms
 from dpl_site.processes.findings import ERROR, WARNING, Finding
+from dpl_site.processes.fleet_symptoms import FLEET_SYMPTOMS
 from dpl_site.processes.schema import read_schema
-from dpl_site.processes.symptoms import SYMPTOMS
+from dpl_site.processes.symptoms import SLOW_SYMPTOMS, SYMPTOMS
 from inference.models import Engine
 from nodes import news
 from nodes.models import Node
 
+SLOW_S = 0.5
+"""A database that takes longer over the simplest question is in trouble."""
+
 _LEVELS = {checks.WARNING: WARNING, checks.ERROR: ERROR, checks.CRITICAL: ERROR}
 
 
-def diagnose() -> list[Finding]:
-    """Everything that is wrong, errors first. A database that is away ends the examination of what it holds."""
-    found = [*_configuration(), *_redis()]
+def diagnose(*, is_thorough: bool = True) -> list[Finding]:
+    """Everything that is wrong, errors first. A database that is away ends the examination of what it holds.
+
+    Without `is_thorough` what takes long on a large installation is left out: Django's own checks, and comparing
+    counters with rows.
+    """
+    found = [*_configuration(is_thorough=is_thorough), *_redis()]
     try:
         found += _database()
         found += _schema()
         if not any(finding.severity == ERROR and finding.subject == "schema" for finding in found):
-            found += _examined([_credentials, *SYMPTOMS])
+            slow = SLOW_SYMPTOMS if is_thorough else ()
+            found += _examined([_credentials, *SYMPTOMS, *FLEET_SYMPTOMS, *slow])
     except (DatabaseError, InterfaceError) as error:
         connection.close()
         found.append(
@@ -46,14 +61,25 @@ def _examined(examinations: Iterable[Callable[[], Iterable[Finding]]]) -> Iterat
         yield from examine()
 
 
-def _configuration() -> Iterator[Finding]:
-    for message in checks.run_checks():
+def _configuration(*, is_thorough: bool) -> Iterator[Finding]:
+    messages = checks.run_checks() if is_thorough else [found for check in OURS for found in check()]
+    for message in messages:
         if message.level >= checks.WARNING:
             severity = _LEVELS.get(message.level, ERROR)
             yield Finding(severity, message.id or "configuration", str(message.msg), str(message.hint or ""))
 
 
 def _database() -> Iterator[Finding]:
+    began = time.perf_counter()
+    now_ms()
+    took_s = time.perf_counter() - began
+    if took_s > SLOW_S:
+        yield Finding(
+            WARNING,
+            "database",
+            f"It took {took_s:.1f} s to tell its time.",
+            "See what loads its machine or its disk. A disk that is shared with model files is a common cause.",
+        )
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA journal_mode")

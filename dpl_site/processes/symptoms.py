@@ -164,3 +164,6 @@ SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (
     counters,
     alerting,
 )
+SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (processes, clock, queue, nodes, engines)
+SLOW_SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (counters,)
+"""What takes longer the more items there are."""

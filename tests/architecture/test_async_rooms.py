@@ -9,6 +9,7 @@ from tests.architecture.tree import is_one_of, sources, tree
 ROOMS = (
     "dpl_site/asgi.py",
     "dpl_site/health.py",
+    "dpl_site/debug.py",
     "dpl_site/middleware.py",
     "dpl_site/routing.py",
     "dpl_site/lib/*.py",

@@ -19,7 +19,7 @@ from alerts.models import Channel, ChannelStatus
 from dpl_site.lib import secrets
 from dpl_site.processes.diagnosis import diagnose
 from dpl_site.processes.findings import Finding
-from inference.models import Engine, EngineStatus
+from inference.models import Engine, EngineModel, EngineStatus
 from nodes.instances import register
 from nodes.leadership import campaign
 from nodes.models import Node, NodeStatus
@@ -39,6 +39,7 @@ def well(monkeypatch: pytest.MonkeyPatch) -> Node:
     NodeStatus.objects.create(node=node, state="online")
     engine = Engine.objects.create(node=node, base_url="http://127.0.0.1:11434")
     EngineStatus.objects.create(engine=engine, is_online=True)
+    EngineModel.objects.create(engine=engine, name="m", is_resident=True)
     return node
 
 

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "_latest", health._Latest())
+def _nothing_remembered() -> None:
+    health._latest.forget()
 
 
 def test_health_needs_no_key_and_no_database(django_assert_num_queries: object) -> None:
