@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection
 
+import orjson
 from django.db.models import Count, Q
 
 from dpl_site.lib.clock import iso, utc_now
@@ -54,7 +54,7 @@ def metrics_of(status: NodeStatus | None) -> MetricsView | None:
     """The latest measurements; None without an agent that answers."""
     if status is None or status.agent_error or not status.reading:
         return None
-    reading: Status = json.loads(status.reading)
+    reading: Status = orjson.loads(status.reading)
     return {
         "cpu_percent": reading["cpu"]["percent"],
         "memory_percent": reading["memory"]["percent"],

@@ -6,12 +6,15 @@ Async. One feed per event loop; it lives while somebody watches.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import orjson
+from django.conf import settings
 from django.db import Error as DatabaseError
 
 from dpl_site.lib import events
@@ -19,10 +22,13 @@ from dpl_site.lib.clock import iso, utc_now
 from dpl_site.lib.db import call
 from inference.fleet import node_views
 from nodes import news
+from nodes.watching import THE_FLEET, watch_note
 
 PERIOD_S = 0.25
 COST_FACTOR = 20
-"""The fleet is read no more often than this many times what reading it takes, so that watching stays cheap."""
+"""The fleet is read no more often than this many times the processor time of it, so that watching stays cheap."""
+NOTE_EVERY_S = 5.0
+"""How often the controller is told that somebody watches; a note outlasts three of these."""
 REFRESH_S = 5.0
 """It is read again after so long without news: slots are taken and freed without any."""
 AWAY_PAUSE_S = 1.0
@@ -89,19 +95,37 @@ class Feed:
     """The fleet, read again whenever there is news of it.
 
     Guarantee: a watcher gets a snapshot, then all that changed, in order; one that is slow gets several
-    changes in one message, so nothing piles up. Writes nothing; ends with its last watcher.
+    changes in one message, so nothing piles up. While it lasts it notes what is watched, so that
+    the controller looks there more often; it writes nothing else. Ends with its last watcher; after a kill -9
+    its notes end by themselves.
     """
 
     def __init__(self) -> None:
         self.fleet = Fleet()
-        self.watchers = 0
+        self.watchers: Counter[int] = Counter()
+        """By node, or under THE_FLEET."""
         self.is_broken = False
         self._changed = asyncio.Condition()
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="fleet feed")
+        self._joined = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._run(), name="fleet feed")]
+        if 0 < settings.DPL_WATCHED_INTERVAL_S < settings.DPL_POLL_INTERVAL_S:
+            self._tasks.append(loop.create_task(self._note(), name="fleet feed notes"))
 
     def close(self) -> None:
         """Nobody watches any more."""
-        self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def join(self, subject: int) -> None:
+        """One more watches a node, or THE_FLEET."""
+        self.watchers[subject] += 1
+        self._joined.set()
+
+    def leave(self, subject: int) -> None:
+        """One less."""
+        self.watchers[subject] -= 1
+        self.watchers += Counter()  # drops those that nobody watches
 
     async def messages(self, node_id: int | None) -> AsyncGenerator[bytes, None]:
         """Of all nodes, or of one, until that one is gone. Raises FeedBroken."""
@@ -133,22 +157,40 @@ class Feed:
         broadcaster = events.shared(fetch=news.since, last_id=news.last_id)
         async with broadcaster.subscribe(news.CLUSTER) as subscription:
             while True:
-                began = time.monotonic()
-                await self._renew()
-                took = time.monotonic() - began
-                await asyncio.sleep(max(PERIOD_S, COST_FACTOR * took))
+                cost_s = await self._renew()
+                await asyncio.sleep(max(PERIOD_S, COST_FACTOR * cost_s))
                 await subscription.news_within(REFRESH_S)
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> float:
+        """Read the fleet; the processor time that it took, in seconds."""
         try:
-            read = await call(read_nodes)
+            read, cost_s = await call(_read_with_cost)
         except DatabaseError as error:
             logger.warning("no state of the fleet while the database is away: %s", error)
             await asyncio.sleep(AWAY_PAUSE_S)
-            return
+            return 0.0
         async with self._changed:
             if self.fleet.take(read):
                 self._changed.notify_all()
+        return cost_s
+
+    async def _note(self) -> None:
+        while True:
+            self._joined.clear()
+            try:
+                await call(watch_note, subjects=set(self.watchers))
+            except DatabaseError as error:
+                logger.warning("the controller does not learn what is watched: %s", error)
+            # Whoever opens one page after another causes no more than a note a second.
+            await asyncio.sleep(AWAY_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(NOTE_EVERY_S):
+                    await self._joined.wait()
+
+
+def _read_with_cost() -> tuple[dict[int, bytes], float]:
+    began = time.thread_time()
+    return read_nodes(), time.thread_time() - began
 
 
 def read_nodes() -> dict[int, bytes]:
@@ -165,13 +207,14 @@ async def watch(node_id: int | None = None) -> AsyncGenerator[bytes, None]:
     feed = _feeds.get(loop)
     if feed is None or feed.is_broken:
         feed = _feeds[loop] = Feed()
-    feed.watchers += 1
+    subject = THE_FLEET if node_id is None else node_id
+    feed.join(subject)
     try:
         async with aclosing(feed.messages(node_id)) as messages:
             async for message in messages:
                 yield message
     finally:
-        feed.watchers -= 1
+        feed.leave(subject)
         if not feed.watchers:
             feed.close()
             if _feeds.get(loop) is feed:

@@ -97,9 +97,11 @@ class FleetProbe:
             nodes += reading.nodes
         return FleetReading(utc_now(), tuple(sorted(nodes, key=lambda node: node.node_id)))
 
-    async def answers(self, node_ids: Collection[int] | None = None) -> AsyncGenerator[FleetReading, None]:
+    async def answers(
+        self, node_ids: Collection[int] | None = None, *, agents_only: bool = False
+    ) -> AsyncGenerator[FleetReading, None]:
         """The same in two parts: what came promptly, then the rest, if there is any."""
-        targets = await call(fleet_targets, node_ids=node_ids)
+        targets = await call(fleet_targets, node_ids=node_ids, agents_only=agents_only)
         jitter_s = min(MOST_JITTER_S, JITTER_PER_NODE_S * len(targets.nodes))
         waiting = {
             asyncio.create_task(self._see(node, targets.installation, jitter_s), name=f"probe-{node.node_id}")

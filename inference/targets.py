@@ -51,11 +51,12 @@ class Targets:
     nodes: tuple[NodeTarget, ...]
 
 
-def fleet_targets(*, node_ids: Collection[int] | None = None) -> Targets:
-    """All live nodes, or those of the given ones that are live."""
+def fleet_targets(*, node_ids: Collection[int] | None = None, agents_only: bool = False) -> Targets:
+    """All live nodes, or those of the given ones that are live; with `agents_only` none of their engines."""
     engines = defaultdict(list)
-    for engine in live_engines(node_ids=node_ids).filter(is_enabled=True).select_related("status"):
-        engines[engine.node_id].append(_engine_target(engine))
+    if not agents_only:
+        for engine in live_engines(node_ids=node_ids).filter(is_enabled=True).select_related("status"):
+            engines[engine.node_id].append(_engine_target(engine))
     agents = {target.node_id: target for target in agent_targets(node_ids=node_ids)}
     nodes = live_nodes() if node_ids is None else live_nodes().filter(id__in=node_ids)
     rows = list(nodes.values_list("id", "monitor_base_url", "agent_token_hash"))

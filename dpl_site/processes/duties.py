@@ -32,6 +32,7 @@ from nodes.leadership import leading
 from nodes.locks import LOCK_NEWS, expire_locks
 from nodes.models import NodeLock
 from nodes.pushed import past_readings
+from nodes.watching import watched_nodes
 
 LEAD = "controller"
 PRUNE_EVERY_S = 60.0
@@ -67,6 +68,7 @@ class Duty:
 def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
     """Every duty of a controller; `probe` asks the fleet."""
     changes, alerts, postman = LockChanges(probe), Evaluator(), Postman()
+    changes, watched = LockChanges(probe), WatchedNodes(probe)
     return (
         Duty("probe the fleet", settings.DPL_POLL_INTERVAL_S, _record, gather=probe.answers, bound_s=10.0),
         Duty(
@@ -77,6 +79,7 @@ def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
             is_needed=changes.look,
             bound_s=10.0,
         ),
+        *watched.duties(),
         Duty("reconcile jobs", 1.0, reconcile, is_needed=_has_jobs),
         Duty("expire locks", 1.0, expire_locks, is_needed=_has_locks),
         Duty("expire dead processes", EXPIRE_DEAD_EVERY_S, expire_dead_neighbours, is_everybodys=True),
@@ -150,6 +153,32 @@ class LockChanges:
         """What the nodes answer whose lock changed."""
         changed, self._changed = self._changed, set()
         async for reading in self._probe.answers(changed):
+            yield reading
+
+
+class WatchedNodes:
+    """The nodes that somebody looks at: their agents are asked more often than the fleet is."""
+
+    def __init__(self, probe: FleetProbe) -> None:
+        self._probe = probe
+        self._nodes: set[int] = set()
+
+    def duties(self) -> tuple[Duty, ...]:
+        """One, or none when the settings have it off: it would be no more often than the fleet is asked."""
+        period_s = settings.DPL_WATCHED_INTERVAL_S
+        if not 0 < period_s < settings.DPL_POLL_INTERVAL_S:
+            return ()
+        name = "probe what is watched"
+        return (Duty(name, period_s, _record, gather=self.answers, is_needed=self.look, bound_s=10.0),)
+
+    def look(self) -> bool:
+        """Whether anybody looks at a node."""
+        self._nodes = watched_nodes()
+        return bool(self._nodes)
+
+    async def answers(self) -> AsyncIterator[FleetReading]:
+        """What the agents of these nodes answer."""
+        async for reading in self._probe.answers(self._nodes, agents_only=True):
             yield reading
 
 

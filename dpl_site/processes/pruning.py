@@ -23,6 +23,7 @@ from inference.accounting import prune_metrics, prune_requests
 from nodes import instances, joining, news
 from nodes.history import prune_history
 from nodes.models import LockAudit
+from nodes.watching import watches_prune
 
 MOST_AT_ONCE = 500
 """Rows that one transaction removes, so that no other writer waits long."""
@@ -83,6 +84,7 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "metrics": prune_metrics,
         "alerts": prune_alerts,
         "history": prune_history,
+        "watches": watches_prune,
     }
 )
 

@@ -12,6 +12,7 @@ import pytest
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import consumers
 from accounts.models import User
@@ -22,7 +23,8 @@ from inference.consumers import websocket_urlpatterns
 from inference.live import Fleet
 from inference.registration import node_add, node_remove
 from nodes import locks, news
-from nodes.models import NodeStatus
+from nodes.models import NodeStatus, Watch
+from nodes.watching import THE_FLEET
 
 SECRET_MARK = "never shown"
 
@@ -183,6 +185,25 @@ class TestSockets:
         assert len(texts) == 1
         assert len(readings) == 1
         assert live._feeds == {}
+
+    async def test_the_controller_learns_what_is_watched(self, keys: dict[str, str]) -> None:
+        fast = await call(node_add, name="fast")
+        async with watching(f"/ws/nodes/{fast.id}/", bearer(keys["vera"])) as connection:
+            await message(connection)
+            async with asyncio.timeout(10):
+                while not await call(Watch.objects.filter(subject=fast.id).exists):
+                    await asyncio.sleep(0.01)
+        assert not await call(Watch.objects.filter(subject=THE_FLEET).exists)
+
+    async def test_it_tells_nobody_when_the_settings_have_that_off(
+        self, keys: dict[str, str], settings: Settings
+    ) -> None:
+        settings.DPL_WATCHED_INTERVAL_S = 0
+        async with watching("/ws/cluster/", bearer(keys["vera"])) as connection:
+            await message(connection)
+            (feed,) = live._feeds.values()
+            assert len(feed._tasks) == 1
+        assert not await call(Watch.objects.exists)
 
     async def test_one_who_takes_nothing_is_dropped(
         self, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
