@@ -1,4 +1,4 @@
-"""The command `dpl-agent` (`python -m agent`): flags, start, signals, end."""
+"""The command `dpl-agent` (`python -m agent`): flags, start, joining, signals, end."""
 
 from __future__ import annotations
 
@@ -8,32 +8,53 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from agent import __version__
-from agent.application import Application
-from agent.identity import read_identity
+from agent.joining import JoinError, Wish, join, wish
 from agent.parent import watch_parent
-from agent.sampling import Sampler
-from agent.server import AgentServer
-from agent.settings import SettingError, Settings, load_dotenv, read_settings
+from agent.runner import Agent
+from agent.service import recipe
+from agent.settings import SettingError, Settings, load_dotenv, read_settings, state_path
+from agent.state import PUSH, State, StateError, load_state, save_state
 
 log = logging.getLogger("agent")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the agent until told to end. Returns 0; 1 when it cannot listen, 2 when a setting is wrong."""
+    """Run the agent until told to end. Returns 0; 1 when it cannot listen or join, 2 when a setting is wrong."""
     flags = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     try:
-        settings = read_settings(os.environ, load_dotenv(Path(".env")), host=flags.host, port=flags.port)
-    except SettingError as error:
-        sys.stderr.write(f"dpl-agent: {error}\n")
-        return 2
-    return _run(settings)
+        dotenv = load_dotenv(Path(".env"))
+        path = state_path(os.environ, dotenv)
+        if flags.command == "service":
+            sys.stdout.write(recipe(path))
+            return 0
+        state = load_state(path)
+        wanted = wish(flags.url, flags.token, flags.name) if flags.command == "join" else None
+        settings = read_settings(
+            os.environ,
+            dotenv,
+            host=flags.host,
+            port=flags.port,
+            state=state,
+            join_token=wanted.token if wanted else None,
+        )
+    except (SettingError, StateError, JoinError) as error:
+        return _refuse(error, 2)
+    try:
+        agent = Agent(settings)
+    except OSError as error:
+        return _refuse(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. "
+            "Is another agent running? Else choose another PORT.",
+            1,
+        )
+    return _run(agent, settings, wanted, state or State(), path)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -41,44 +62,82 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="dpl-agent",
         description="Measures this machine for DPL and holds its lock.",
         epilog="Settings, from the environment or .env in the working directory: PORT (8001), OLLAMA_HOST "
-        "(http://127.0.0.1:11434), OLLAMA_MODEL, DPL_AGENT_TOKEN. Without a token: loopback only.",
+        "(http://127.0.0.1:11434), OLLAMA_MODEL, DPL_AGENT_TOKEN, DPL_SERVER_URL. Without a token: loopback only.",
     )
-    parser.add_argument(
-        "--host", help="address to listen on (127.0.0.1; every interface when a token is set)"
-    )
-    parser.add_argument("--port", type=int, help="port to listen on (PORT, else 8001; 0 for any free one)")
+    _add_flags(parser)
     parser.add_argument("--version", action="version", version=f"dpl-agent {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="")
+    joins = commands.add_parser("join", help="make this machine a node of a DPL server, then run")
+    joins.add_argument("url", metavar="URL", help="the server's address: http://192.168.1.10:8000")
+    joins.add_argument("token", metavar="TOKEN", help='the token that "Add node" gives, for one machine')
+    joins.add_argument("--name", help="the node's name (the host name, where it is free)")
+    _add_flags(joins, default=argparse.SUPPRESS)
+    commands.add_parser("service", help="print how to run it as a service on this system")
     return parser.parse_args(argv)
 
 
-def _run(settings: Settings) -> int:
+def _add_flags(parser: argparse.ArgumentParser, default: object = None) -> None:
+    parser.add_argument(
+        "--host",
+        default=default,
+        help="address to listen on (127.0.0.1; every interface when a token is set)",
+    )
+    parser.add_argument(
+        "--port", type=int, default=default, help="port to listen on (PORT, else 8001; 0 for any free one)"
+    )
+
+
+def _run(agent: Agent, settings: Settings, wanted: Wish | None, state: State, path: Path) -> int:
     # Not an Event: its lock may be held by the very thread that a signal handler interrupts.
     stop = SimpleQueue[None]()
-    sampler = Sampler(settings.engine_url, settings.engine_ports)
-    application = Application(
-        identity=read_identity(), board=sampler.board, token=settings.token, model=settings.model
-    )
-    try:
-        server = AgentServer(settings.host, settings.port, application)
-    except OSError as error:
-        sys.stderr.write(
-            f"dpl-agent: cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. "
-            "Is another agent running? Else choose another PORT.\n"
-        )
-        return 1
-    sampler.engines.leave_out(server.port)
     _end_on_signals(stop)
     if settings.parent_fd is not None:
         watch_parent(settings.parent_fd, lambda: stop.put(None))
-    sampler.start()
-    threading.Thread(target=server.serve_forever, args=(0.2,), name="http", daemon=True).start()
-    sys.stdout.write(f"dpl-agent {__version__} listening on {server.url}\n")
-    sys.stdout.flush()
-    _wait(stop)
-    sampler.stop()
-    server.shutdown()
-    server.server_close()
+    agent.start()
+    _say(f"dpl-agent {__version__} listening on {agent.server.url}")
+    try:
+        if wanted is not None:
+            settings = _join(agent, settings, wanted, state, path)
+        if settings.mode == PUSH and settings.server_url and settings.token:
+            agent.push_to(settings.server_url, token=settings.token, pin=settings.server_pin)
+            _say(f"pushing to {settings.server_url}")
+        _wait(stop)
+    except (JoinError, StateError) as error:
+        return _refuse(error, 1)
+    finally:
+        agent.close()
     return 0
+
+
+def _join(agent: Agent, settings: Settings, wanted: Wish, before: State, path: Path) -> Settings:
+    """Join, and go on as the node that this machine is by then."""
+    joined = join(
+        wanted,
+        before=before,
+        port=agent.server.port,
+        host=settings.host,
+        system=agent.identity.os,
+        engines=agent.find_engines(),
+        pin=settings.server_pin,
+    )
+    save_state(path, joined)
+    agent.application.set_token(joined.agent_token)
+    how = "this agent tells it" if joined.mode == PUSH else "it asks this agent"
+    _say(
+        f"joined {joined.server_url} as node {joined.node_name} ({how}). From now on `dpl-agent` starts without "
+        "arguments; `dpl-agent service` prints how to run it as a service."
+    )
+    return replace(settings, token=joined.agent_token, server_url=joined.server_url, mode=joined.mode)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _refuse(why: object, code: int) -> int:
+    sys.stderr.write(f"dpl-agent: {why}\n")
+    return code
 
 
 def _end_on_signals(stop: SimpleQueue[None]) -> None:

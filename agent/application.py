@@ -6,14 +6,17 @@ import time
 
 # What `hmac` offers under a public name; importing hmac would load OpenSSL, 4 MB, for this alone.
 from _operator import _compare_digest as compare_digest
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from agent.claims import BadRequestError, parse_body, parse_claim, parse_release
 from agent.clock import Clock, steady
+from agent.exposition import CONTENT_TYPE, exposition
+from agent.flowline import info_payload
 from agent.identity import Identity
 from agent.lock import NodeLock, Verdict
+from agent.payloads import StatusPayload
 from agent.sampling import Board
 from agent.status import lock_payload, status_payload
 
@@ -37,11 +40,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: a status, a JSON body, further headers."""
+    """What goes back: a status, a JSON body, further headers. A `text` goes in the body's place."""
 
     status: int
     body: Json
     headers: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,27 +66,51 @@ class Application:
         token: str | None,
         model: str | None = None,
         clock: Clock = steady,
+        lock: NodeLock | None = None,
+        cors_origins: Set[str] = frozenset(),
     ) -> None:
         self._identity = identity
         self._board = board
         self._token = token
         self._model = model
         self._clock = clock
-        self._lock = NodeLock(clock)
+        self._lock = lock or NodeLock(clock)
+        self._cors_origins = cors_origins
         self._routes = {
             "/status": _Route("GET", self._status),
             "/lock": _Route("POST", self._acquire),
             "/unlock": _Route("POST", self._release),
+            "/metrics": _Route("GET", self._metrics),
+            "/api/info": _Route("GET", self._info),
             "/api/health": _Route("GET", _health, is_open=True),
         }
 
+    def set_token(self, token: str) -> None:
+        """Ask callers for this token from now on."""
+        self._token = token
+
+    def status(self) -> StatusPayload:
+        """What this machine says of itself now."""
+        lock = lock_payload(self._lock.current(), self._clock)
+        return status_payload(identity=self._identity, board=self._board, lock=lock, model=self._model)
+
     def answer(self, request: Request) -> Reply:
         """The reply to any request; never raises for what a caller sends."""
+        may_read = request.origin in self._cors_origins
+        reply = (
+            self._preflight(request) if request.method == "OPTIONS" and may_read else self._answer(request)
+        )
+        if not may_read:
+            return reply
+        allowed = {"Access-Control-Allow-Origin": request.origin, "Vary": "Origin"}
+        return replace(reply, headers={**reply.headers, **allowed})
+
+    def _answer(self, request: Request) -> Reply:
         route = self._routes.get(request.path)
         if route is None:
             paths = ", ".join(sorted(self._routes))
             return error_reply(404, "not_found", f"there is no {request.path} here; there are {paths}")
-        if self._token is None and _is_from_a_page(request):
+        if self._token is None and self._is_from_a_page(request, route):
             return error_reply(
                 403, "forbidden", "an agent without a token answers no web pages; set DPL_AGENT_TOKEN"
             )
@@ -103,6 +131,22 @@ class Application:
         except BadRequestError as error:
             return error_reply(400, "bad_request", str(error))
 
+    def _preflight(self, request: Request) -> Reply:
+        """What a browser asks before it lets a listed page read: reading with a token is all that a page may."""
+        headers = {
+            "Access-Control-Allow-Methods": "GET, HEAD",
+            "Access-Control-Allow-Headers": "Authorization",
+            "Access-Control-Max-Age": "600",
+        }
+        return Reply(204, {}, headers, text="")
+
+    def _is_from_a_page(self, request: Request, route: _Route) -> bool:
+        """Whether a browser asks for a page that is not listed: it says where from, or names another machine."""
+        if request.origin in self._cors_origins and route.method == "GET":
+            return False
+        name = urlsplit(f"//{request.host}").hostname or "" if request.host else ""
+        return bool(request.origin) or (bool(name) and name not in _THIS_MACHINE)
+
     def _may(self, request: Request) -> bool:
         if self._token is None:
             return True
@@ -113,9 +157,13 @@ class Application:
         return compare_digest(given.strip().encode("utf-8", "replace"), self._token.encode())
 
     def _status(self, request: Request) -> Reply:
-        lock = lock_payload(self._lock.current(), self._clock)
-        payload = status_payload(identity=self._identity, board=self._board, lock=lock, model=self._model)
-        return Reply(200, {**payload})
+        return Reply(200, {**self.status()})
+
+    def _metrics(self, request: Request) -> Reply:
+        return Reply(200, {}, {"Content-Type": CONTENT_TYPE}, text=exposition(self.status()))
+
+    def _info(self, request: Request) -> Reply:
+        return Reply(200, {**info_payload(self.status(), time.time())})
 
     def _acquire(self, request: Request) -> Reply:
         verdict = self._lock.acquire(parse_claim(parse_body(request.body), request.caller))
@@ -136,12 +184,6 @@ class Application:
         message = f"this machine is locked by {owner}; wait until the lock ends, or unlock it with force"
         refusal = error_reply(409, "locked", message)
         return Reply(409, {**refusal.body, "locked": True, "lock": lock})
-
-
-def _is_from_a_page(request: Request) -> bool:
-    """Whether a browser asks for a page of another site: it says where from, or a name that is not this machine's."""
-    name = urlsplit(f"//{request.host}").hostname or "" if request.host else ""
-    return bool(request.origin) or (bool(name) and name not in _THIS_MACHINE)
 
 
 def _health(request: Request) -> Reply:

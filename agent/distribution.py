@@ -38,13 +38,13 @@ def wheel() -> tuple[str, bytes]:
 
 def _modules() -> dict[str, bytes]:
     package = Path(__file__).resolve().parent
-    # Left-overs of building or editing are not the program.
-    modules = (
-        path.relative_to(package.parent)
-        for path in package.rglob("*.py")
-        if "build" not in path.relative_to(package).parts
-    )
-    return {path.as_posix(): (package.parent / path).read_bytes() for path in sorted(modules)}
+    inside = sorted(path.relative_to(package) for path in package.rglob("*.py"))
+    # What building leaves behind is not the program.
+    return {
+        f"agent/{path.as_posix()}": (package / path).read_bytes()
+        for path in inside
+        if path.parts[0] != "build"
+    }
 
 
 def _metadata() -> str:

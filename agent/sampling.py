@@ -91,12 +91,22 @@ class Sampler:
         self._machine = MachineReader()
         self._gpus = GpuSurvey(sources())
         self._machine_samples = 0
+        self._interval_s = SAMPLE_S
+        self._on_sample: Callable[[], None] = _nothing
         self._loops = [
             Loop("machine", self._sample_machine, self._stop, SAMPLE_S),
             Loop("gpus", self._sample_gpus, self._stop, SAMPLE_S),
             Loop("slow-parts", self._sample_slow_parts, self._stop, SLOW_PARTS_S),
             Loop("engines", self._sample_engines, self._stop, ENGINE_S),
         ]
+
+    def on_sample(self, tell: Callable[[], None]) -> None:
+        """Call `tell` after each sample of the machine, in the thread that took it."""
+        self._on_sample = tell
+
+    def set_interval(self, seconds: float) -> None:
+        """Sample the machine and its GPUs this often from the next sample on."""
+        self._interval_s = seconds
 
     def start(self) -> None:
         """Take the first sample of the machine now, then start the loops."""
@@ -111,11 +121,12 @@ class Sampler:
     def _sample_machine(self) -> float:
         self.board.machine = self._machine.read()
         self._machine_samples += 1
-        return SECOND_SAMPLE_S if self._machine_samples <= 2 else SAMPLE_S
+        self._on_sample()
+        return SECOND_SAMPLE_S if self._machine_samples <= 2 else self._interval_s
 
     def _sample_gpus(self) -> float:
         self.board.gpus = self._gpus.read()
-        return SAMPLE_S
+        return self._interval_s
 
     def _sample_slow_parts(self) -> float:
         self.board.slow = read_slow_parts()
@@ -124,3 +135,7 @@ class Sampler:
     def _sample_engines(self) -> float:
         self.board.engines = self.engines.read()
         return ENGINE_S
+
+
+def _nothing() -> None:
+    """What there is to do after a sample where nobody wants to know."""

@@ -161,18 +161,19 @@ class Conversation(socketserver.BaseRequestHandler):
         return bool(data)
 
     def _write(self, reply: Reply, *, keeps_alive: bool, has_body: bool = True) -> None:
-        body = json.dumps(reply.body, separators=(",", ":")).encode()
-        lines = [
-            status_line(reply.status),
-            f"Server: dpl-agent/{__version__}",
-            f"Date: {http_date()}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            "Cache-Control: no-store",
-            "X-Content-Type-Options: nosniff",
-            *(f"{name}: {value}" for name, value in reply.headers.items()),
-            f"Connection: {'keep-alive' if keeps_alive else 'close'}",
-        ]
+        text = json.dumps(reply.body, separators=(",", ":")) if reply.text is None else reply.text
+        body = text.encode("utf-8", "replace")
+        headers = {
+            "Server": f"dpl-agent/{__version__}",
+            "Date": http_date(),
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **reply.headers,
+            "Connection": "keep-alive" if keeps_alive else "close",
+        }
+        lines = [status_line(reply.status), *(f"{name}: {value}" for name, value in headers.items())]
         self._socket.settimeout(REQUEST_S)
         head = "\r\n".join(lines).encode("latin-1") + HEAD_END
         self._socket.sendall(head + body if has_body else head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from agent.dotenv import parse_dotenv
 from agent.engine_address import engine_base_url
 from agent.engines import USUAL_PORTS
+from agent.server_url import server_base_url
+from agent.state import PULL, PUSH, State, default_path
 
 LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = str(ipaddress.IPv4Address(0))
@@ -33,6 +36,10 @@ class Settings:
     model: str | None
     token: str | None
     parent_fd: int | None
+    server_url: str | None
+    server_pin: str | None
+    cors_origins: frozenset[str]
+    mode: str
 
 
 def load_dotenv(path: Path) -> dict[str, str]:
@@ -51,12 +58,23 @@ def read_settings(
     *,
     host: str | None = None,
     port: int | None = None,
+    state: State | None = None,
+    join_token: str | None = None,
 ) -> Settings:
-    """The settings: flags (`host`, `port`), then the environment, then `.env`; empty counts as unset."""
+    """The settings: flags (`host`, `port`), then the environment, then `.env`, then what joining left in `state`;
+    empty counts as unset. A token that somebody set makes the state count for nothing: another server runs this
+    agent. While it joins, the agent's token is the join token."""
     values = {**_set(dotenv), **_set(environ)}
-    token = _token(values.get("DPL_AGENT_TOKEN"))
+    if join_token is not None:
+        values = {**values, "DPL_AGENT_TOKEN": join_token}
+        values.pop("DPL_SERVER_URL", None)
+    joined = state if state is not None and "DPL_AGENT_TOKEN" not in values else State(machine_id="none")
+    token = _token(values.get("DPL_AGENT_TOKEN") or joined.agent_token or None)
+    server_url = _server(values.get("DPL_SERVER_URL"))
+    if port is None and "PORT" not in values:
+        port = joined.port
     return Settings(
-        host=_host(host, token),
+        host=_host(host or joined.host, token),
         port=_port("--port", str(port)) if port is not None else _port("PORT", values.get("PORT")),
         engine_url=_engine(values.get("OLLAMA_HOST", "")),
         engine_ports=_engine_ports(values.get("DPL_AGENT_ENGINE_PORTS")),
@@ -64,7 +82,19 @@ def read_settings(
         token=token,
         # The supervisor's own variable: a `.env` file names no file descriptors.
         parent_fd=parent_fd(environ),
+        server_url=server_url or joined.server_url or None,
+        server_pin=_pin(values.get("DPL_SERVER_PIN")) or joined.server_pin or None,
+        cors_origins=_origins(values.get("DPL_AGENT_CORS_ORIGINS")),
+        mode=_mode(server_url, token, joined),
     )
+
+
+def state_path(environ: Mapping[str, str], dotenv: Mapping[str, str]) -> Path:
+    """Where the agent keeps what it learnt by joining."""
+    written = {**_set(dotenv), **_set(environ)}.get("DPL_AGENT_STATE")
+    if written:
+        return Path(written).expanduser()
+    return default_path(environ, is_root=hasattr(os, "geteuid") and os.geteuid() == 0)
 
 
 def parent_fd(environ: Mapping[str, str]) -> int | None:
@@ -92,6 +122,49 @@ def _token(written: str | None) -> str | None:
             "DPL_AGENT_TOKEN must be printable ASCII without spaces, as it travels in a header"
         )
     return written
+
+
+def _mode(server_url: str | None, token: str | None, joined: State) -> str:
+    """PUSH where a server is named here or joining found that it cannot reach this machine, else PULL."""
+    if server_url is None:
+        return PUSH if joined.mode == PUSH and joined.server_url else PULL
+    if token is None:
+        raise SettingError(
+            "DPL_SERVER_URL is set, but no token to push with: set DPL_AGENT_TOKEN to this node's token, "
+            "or join with `dpl-agent join URL TOKEN`"
+        )
+    return PUSH
+
+
+def _server(written: str | None) -> str | None:
+    if written is None:
+        return None
+    try:
+        return server_base_url(written)
+    except ValueError as error:
+        raise SettingError(f"DPL_SERVER_URL is {written!r}: {error}") from None
+
+
+def _pin(written: str | None) -> str | None:
+    if written is None:
+        return None
+    pin = written.replace(":", "").lower().removeprefix("sha256")
+    if not re.fullmatch("[0-9a-f]{64}", pin):
+        raise SettingError(
+            "DPL_SERVER_PIN must be the SHA-256 of the server's certificate: 64 hexadecimal digits, as "
+            "`openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE` shows it"
+        )
+    return pin
+
+
+def _origins(written: str | None) -> frozenset[str]:
+    origins = frozenset(part.strip().rstrip("/") for part in (written or "").split(",") if part.strip())
+    wrong = [one for one in origins if not re.fullmatch(r"https?://[^/\s?#@]+", one)]
+    if wrong:
+        raise SettingError(
+            f"DPL_AGENT_CORS_ORIGINS has {wrong[0]!r} in it; an origin is written like http://10.0.0.5:8000"
+        )
+    return origins
 
 
 def _host(written: str | None, token: str | None) -> str:

@@ -76,6 +76,11 @@ def parse_answer(raw: bytes) -> tuple[int, bytes]:
     return int(parts[1]), join_chunks(body) if is_chunked(headers) else body
 
 
+def parse_headers(raw_head: bytes) -> dict[str, str]:
+    """The headers of a head, given without its closing blank line; WireError when they are none."""
+    return _headers(raw_head.decode("latin-1").split("\r\n")[1:])
+
+
 def join_chunks(raw: bytes) -> bytes:
     """The body that a sequence of chunks carries; WireError when it is cut short or is no such sequence."""
     parts: list[bytes] = []

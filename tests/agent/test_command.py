@@ -24,7 +24,11 @@ def environment(**more: str) -> dict[str, str]:
     """What the programs get: nothing of the settings and engines that this machine may have."""
     names = ("PORT", "OLLAMA_HOST", "OLLAMA_MODEL")
     kept = {name: v for name, v in os.environ.items() if name not in names and not name.startswith("DPL_")}
-    ours = {"OLLAMA_HOST": "127.0.0.1:9", "DPL_AGENT_ENGINE_PORTS": "none"}
+    ours = {
+        "OLLAMA_HOST": "127.0.0.1:9",
+        "DPL_AGENT_ENGINE_PORTS": "none",
+        "DPL_AGENT_STATE": "/nowhere/state.json",
+    }
     return {**kept, "PYTHONPATH": str(ROOT), **ours, **more}
 
 

@@ -10,7 +10,8 @@ import pytest
 from agent.dotenv import parse_dotenv
 from agent.engine_address import engine_base_url
 from agent.engines import USUAL_PORTS
-from agent.settings import SettingError, load_dotenv, read_settings
+from agent.settings import SettingError, load_dotenv, read_settings, state_path
+from agent.state import State
 
 
 def test_it_listens_on_loopback_when_nothing_is_set() -> None:
@@ -80,6 +81,69 @@ def test_engines_are_looked_for_on_the_usual_ports_or_on_those_that_are_named() 
 def test_bad_engine_ports_are_refused_by_name(ports: str) -> None:
     with pytest.raises(SettingError, match=r"^DPL_AGENT_ENGINE_PORTS m"):
         read_settings({"DPL_AGENT_ENGINE_PORTS": ports}, {})
+
+
+JOINED = State(
+    machine_id="m", server_url="http://dpl:8000", agent_token="t", mode="push", host="10.0.0.7", port=9100
+)
+
+
+def test_what_joining_left_counts_where_nothing_else_is_said() -> None:
+    settings = read_settings({}, {}, state=JOINED)
+    assert (settings.token, settings.server_url, settings.mode) == ("t", "http://dpl:8000", "push")
+    assert (settings.host, settings.port) == ("10.0.0.7", 9100)
+    settings = read_settings({"PORT": "9001"}, {}, host="127.0.0.1", state=JOINED)
+    assert (settings.host, settings.port) == ("127.0.0.1", 9001)
+
+
+def test_a_token_that_somebody_set_makes_the_state_count_for_nothing() -> None:
+    settings = read_settings({"DPL_AGENT_TOKEN": "mine"}, {}, state=JOINED)
+    assert (settings.token, settings.server_url, settings.mode) == ("mine", None, "pull")
+    assert (settings.host, settings.port) == (".".join(["0"] * 4), 8001)
+
+
+def test_a_server_that_is_named_is_pushed_to() -> None:
+    settings = read_settings({"DPL_SERVER_URL": "dpl.lan", "DPL_AGENT_TOKEN": "t"}, {})
+    assert (settings.server_url, settings.mode) == ("http://dpl.lan:8000", "push")
+    with pytest.raises(SettingError, match=r"^DPL_SERVER_URL is set, but no token"):
+        read_settings({"DPL_SERVER_URL": "dpl.lan"}, {})
+
+
+def test_while_it_joins_the_join_token_is_its_own() -> None:
+    environ = {"DPL_AGENT_TOKEN": "old", "DPL_SERVER_URL": "http://old"}
+    settings = read_settings(environ, {}, state=JOINED, join_token="new")
+    assert (settings.token, settings.mode, settings.server_url) == ("new", "pull", None)
+
+
+@pytest.mark.parametrize("written", ["AB:" * 31 + "AB", "ab" * 32, "sha256:" + "ab" * 32])
+def test_a_pin_is_understood_as_tools_show_it(written: str) -> None:
+    assert read_settings({"DPL_SERVER_PIN": written}, {}).server_pin == "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DPL_SERVER_PIN", "ab"),
+        ("DPL_SERVER_PIN", "zz" * 32),
+        ("DPL_SERVER_URL", "ftp://a"),
+        ("DPL_AGENT_CORS_ORIGINS", "*"),
+        ("DPL_AGENT_CORS_ORIGINS", "http://a/path"),
+    ],
+)
+def test_bad_settings_of_the_server_are_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name} "):
+        read_settings({"DPL_AGENT_TOKEN": "t", name: value}, {})
+
+
+def test_origins_are_a_list() -> None:
+    settings = read_settings({"DPL_AGENT_CORS_ORIGINS": "http://a:8000/, https://b"}, {})
+    assert settings.cors_origins == {"http://a:8000", "https://b"}
+
+
+def test_the_state_is_where_the_settings_say() -> None:
+    assert state_path({"DPL_AGENT_STATE": "/x/s.json"}, {}) == Path("/x/s.json")
+    assert state_path({}, {"DPL_AGENT_STATE": "/y/s.json"}) == Path("/y/s.json")
+    assert state_path({"HOME": "/h"}, {}).name == "state.json"
 
 
 @pytest.mark.parametrize("fd", ["x", "-1", "99999", "9" * 30])
