@@ -254,6 +254,12 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "PREPROCESSING_HOOKS": ["dpl_site.lib.rest.without_twins"],
+    # What is called `state` in several things has as many meanings.
+    "ENUM_NAME_OVERRIDES": {
+        "NodeState": "nodes.states.NodeState.pairs",
+        "AlertState": "alerts.states.AlertState.pairs",
+        "JoinTokenState": "nodes.joining.STATES",
+    },
 }
 
 # --- django-q2: a task is a disposable wake-up (docs/why/wake-ups.md) -------------------------------------

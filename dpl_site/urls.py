@@ -5,8 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from dpl_site import metrics, overview, views
-from dpl_site import debug, metrics, views
+from dpl_site import debug, metrics, overview, views
 
 urlpatterns = [
     path("", include("accounts.urls")),

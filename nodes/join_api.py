@@ -50,7 +50,7 @@ class JoinTokenOut(serializers.Serializer[JoinToken]):
 
     id = serializers.IntegerField()
     prefix = serializers.CharField()
-    state = serializers.ChoiceField(choices=[joining.WAITING, joining.USED, joining.EXPIRED, joining.REVOKED])
+    state = serializers.ChoiceField(choices=joining.STATES)
     name = serializers.CharField()
     environment = serializers.CharField()
     created_by = serializers.CharField()

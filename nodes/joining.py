@@ -27,7 +27,7 @@ LONGEST_TTL_S = 30 * 86_400
 MOST_OPEN = 200
 """Invitations that stand open at once; a page that makes them in a loop cannot fill the table."""
 _PREFIX_LENGTH = 12
-WAITING, USED, EXPIRED, REVOKED = "waiting", "used", "expired", "revoked"
+STATES = WAITING, USED, EXPIRED, REVOKED = ("waiting", "used", "expired", "revoked")
 _NEW_ONE = "Ask an admin for a new line (Add node on the fleet page, or `manage.py node invite`)."
 
 

@@ -67,8 +67,8 @@ class Duty:
 
 def all_duties(probe: FleetProbe) -> tuple[Duty, ...]:
     """Every duty of a controller; `probe` asks the fleet."""
-    changes, alerts, postman = LockChanges(probe), Evaluator(), Postman()
     changes, watched = LockChanges(probe), WatchedNodes(probe)
+    alerts, postman = Evaluator(), Postman()
     return (
         Duty("probe the fleet", settings.DPL_POLL_INTERVAL_S, _record, gather=probe.answers, bound_s=10.0),
         Duty(

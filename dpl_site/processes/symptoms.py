@@ -155,15 +155,6 @@ def alerting() -> Iterator[Finding]:
         )
 
 
-SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (
-    processes,
-    clock,
-    queue,
-    nodes,
-    engines,
-    counters,
-    alerting,
-)
-SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (processes, clock, queue, nodes, engines)
+SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (processes, clock, queue, nodes, engines, alerting)
 SLOW_SYMPTOMS: tuple[Callable[[], Iterable[Finding]], ...] = (counters,)
 """What takes longer the more items there are."""
