@@ -15,8 +15,9 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.rest import principal_of
 from alerts import changes, payloads, selectors, services
-from alerts.models import Alert, AlertEvent, Channel, Rule, Silence
-from alerts.preview import would_have_fired
+from alerts.models import Alert, AlertEvent, Channel, Rule, RuleScope, Silence
+from alerts.past import past_episodes
+from alerts.preview import Episode, would_have_fired
 from alerts.serializers import (
     AlertOut,
     ChannelEntry,
@@ -34,6 +35,7 @@ from alerts.states import AlertState, Severity
 from dpl_site.lib.clock import iso_ms, utc_now
 from dpl_site.lib.filters import id_in, moment_in, words_in
 from dpl_site.lib.refusals import Refused
+from nodes.models import Node
 
 ALERT_FILTERS = [
     OpenApiParameter("state", str, description="In one of these states, with commas."),
@@ -142,22 +144,18 @@ class RuleViewSet(viewsets.GenericViewSet[Rule]):
     @extend_schema(request=PreviewEntry, responses=PreviewOut)
     @action(detail=False, methods=["post"], scopes={"POST": "read"})
     def preview(self, request: Request) -> Response:
-        """When this rule would have fired over these values."""
+        """When this rule would have fired over these values, or over the last days of the fleet."""
         told = _told(PreviewEntry(data=request.data))
-        samples = _in_order(told.pop("samples"))
-        told.pop("scopes", None)
-        rule = Rule(**changes.rule_values(told))
-        episodes = would_have_fired(selectors.spec_of(rule), samples)
-        found = [
-            {
-                "began_at": iso_ms(one.began_ms),
-                "fired_at": iso_ms(one.fired_ms),
-                "ended_at": iso_ms(one.ended_ms),
-                "worst": one.worst,
-            }
-            for one in episodes
-        ]
-        return Response({"episodes": found, "fired": sum(one.fired_ms is not None for one in episodes)})
+        samples, days = told.pop("samples", None), told.pop("days")
+        scopes = told.pop("scopes", None) or []
+        rule = selectors.spec_of(Rule(**changes.rule_values(told)))
+        if samples is not None:
+            found = [_episode(one, None, "") for one in would_have_fired(rule, _in_order(samples))]
+        else:
+            matchers = [selectors.matcher_of(RuleScope(**scope)) for scope in scopes]
+            past = past_episodes(rule, matchers, days=days)
+            found = [_episode(one.episode, one.node, one.subject) for one in past]
+        return Response({"episodes": found, "fired": sum(one["fired_at"] is not None for one in found)})
 
     def _save(self, request: Request, rule: Rule | None) -> dict[str, object]:
         told = _told(RuleEntry(data=request.data, partial=rule is not None))
@@ -260,6 +258,17 @@ def _told(serializer: BaseSerializer[Any]) -> dict[str, Any]:
 
 def _events(page: Any) -> list[AlertEvent]:
     return list(page)
+
+
+def _episode(one: Episode, node: Node | None, subject: str) -> dict[str, object]:
+    return {
+        "began_at": iso_ms(one.began_ms),
+        "fired_at": iso_ms(one.fired_ms),
+        "ended_at": iso_ms(one.ended_ms),
+        "worst": one.worst,
+        "node": node and {"id": node.id, "name": node.name},
+        "subject": subject,
+    }
 
 
 def _in_order(samples: list[list[float | None]]) -> list[tuple[int, float | None]]:

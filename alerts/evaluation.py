@@ -9,6 +9,7 @@ from django.conf import settings
 from alerts import metrics, selectors, services
 from alerts.fleet import FleetReader
 from alerts.judging import Step, judge
+from alerts.past import refill
 from alerts.samples import Samples
 
 FORGET_EVERY_MS = 60_000
@@ -25,7 +26,7 @@ class Evaluator:
 
     Guarantee: every step of an alert is written once, with its event, in the caller's transaction; what stands
     is read from rows each time, so any process may go on where another was killed. Its windows are memory
-    only: a new one waits until they have filled.
+    only: the first step fills them from history, and one that has none waits until it has filled.
     """
 
     def __init__(self, *, is_watch: bool = False) -> None:
@@ -33,6 +34,7 @@ class Evaluator:
         self._reader = FleetReader()
         self._samples = Samples()
         self._forget_at_ms = 0
+        self._is_refilled = False
         self._said_full = False
 
     def step(self) -> list[Step]:
@@ -41,6 +43,9 @@ class Evaluator:
         standing = selectors.standing_alerts(is_watch=self._is_watch)
         if not rules and not standing:
             return []
+        if not self._is_refilled:
+            refill(self._samples, rules)
+            self._is_refilled = True
         look = self._reader.look({ruled.spec.metric for ruled in rules})
         stale_ms = max(LEAST_STALE_MS, round(settings.DPL_POLL_INTERVAL_S * STALE_TICKS * 1000))
         steps = judge(rules, look, standing, self._samples, stale_ms=stale_ms)

@@ -86,7 +86,10 @@ class RuleOut(serializers.Serializer[Rule]):
 
 
 class PreviewEntry(RuleEntry):
-    """A rule, and the values to run it over: (epoch milliseconds, value or null), oldest first."""
+    """A rule, and the values to run it over: (epoch milliseconds, value or null), oldest first.
+
+    Without values it is run over the history of the last `days`.
+    """
 
     name = serializers.CharField(max_length=100, required=False, default="preview")
     samples = serializers.ListField(
@@ -94,7 +97,9 @@ class PreviewEntry(RuleEntry):
             child=serializers.FloatField(allow_null=True), min_length=2, max_length=2
         ),
         max_length=MOST_VALUES,
+        required=False,
     )
+    days = serializers.IntegerField(min_value=1, max_value=30, default=7)
 
 
 class EpisodeOut(serializers.Serializer[None]):
@@ -104,6 +109,8 @@ class EpisodeOut(serializers.Serializer[None]):
     fired_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
     worst = serializers.FloatField(allow_null=True)
+    node = serializers.DictField(allow_null=True, help_text="Its id and name, where it was a node's history.")
+    subject = serializers.CharField()
 
 
 class PreviewOut(serializers.Serializer[None]):

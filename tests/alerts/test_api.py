@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,9 +13,13 @@ from django.utils import timezone
 
 from alerts.models import AlertAudit, Channel, Rule, Silence
 from dpl_site.lib import messenger
+from dpl_site.lib.db import now_ms
 from dpl_site.lib.messenger import Outcome
+from nodes.answers import parse_status
+from nodes.history import record_past
 from tests.alerts.receivers import WebhookReceiver, running
 from tests.alerts.world import World
+from tests.nodes.told import STATUS
 
 Api = Callable[[str], Client]
 RULE: dict[str, Any] = {"name": "Hot", "metric": "gpu_temperature_c", "fire_value": 90, "clear_value": 85}
@@ -169,6 +174,8 @@ def test_a_preview_says_when_a_rule_would_have_fired(world: World, api: Api) -> 
                 "fired_at": "1970-01-01T00:02:40.000Z",
                 "ended_at": "1970-01-01T00:06:00.000Z",
                 "worst": 95.0,
+                "node": None,
+                "subject": "",
             }
         ],
         "fired": 1,
@@ -176,6 +183,20 @@ def test_a_preview_says_when_a_rule_would_have_fired(world: World, api: Api) -> 
     wrong = post(api("vera"), "/api/v1/rules/preview/", asked | {"samples": [[5, 1], [4, 1]]})
     assert "samples" in wrong.json()["error"]["detail"]
     assert Rule.objects.count() == 0
+
+
+def test_a_preview_reads_the_history_where_it_is_given_no_values(world: World, api: Api) -> None:
+    box, other = world.node("box"), world.node("other")
+    now = now_ms()
+    for node, hot in ((box, 95.0), (other, 40.0)):
+        status = parse_status(json.dumps(STATUS | {"cpu": {"percent": hot}}).encode())
+        assert record_past(node.id, [(now - second * 1000, status) for second in range(1500, 0, -30)])
+    asked = {**RULE, "metric": "cpu_percent", "fire_value": 90, "clear_value": 80, "for_s": 300, "days": 1}
+    told = post(api("vera"), "/api/v1/rules/preview/", asked).json()
+    assert [one["node"]["name"] for one in told["episodes"]] == ["box"]
+    assert told["fired"] == 1
+    elsewhere = post(api("vera"), "/api/v1/rules/preview/", asked | {"scopes": [{"node": other.id}]})
+    assert elsewhere.json() == {"episodes": [], "fired": 0}
 
 
 def in_hours(hours: float) -> str:
