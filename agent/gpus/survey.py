@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agent.clock import Clock, steady
-from agent.gpus import GpuAbsentError, GpuReading, GpuSource, GpuUnavailableError
+from agent.gpus import GpuAbsentError, GpuReading, GpuSource, GpuUnavailableError, apple, ascend
+from agent.gpus.amd import AmdGpus
+from agent.gpus.apple import AppleGpus
+from agent.gpus.ascend import AscendNpus
+from agent.gpus.intel import IntelGpus
 from agent.gpus.nvidia import NvidiaGpus
+from agent.gpus.paced import Paced
 from agent.payloads import GpuPayload
+from agent.processes import ProcessBook
 
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
@@ -18,8 +25,15 @@ log = logging.getLogger("agent")
 
 
 def sources() -> list[GpuSource]:
-    """Every vendor that the agent knows."""
-    return [NvidiaGpus()]
+    """Every vendor that the agent knows and this system can have, in the order of their rows."""
+    book = ProcessBook()
+    found: list[GpuSource] = [NvidiaGpus(processes=book)]
+    if sys.platform == "linux":
+        npus = Paced(AscendNpus(processes=book), ascend.EVERY_S)
+        found += [AmdGpus(book), npus, IntelGpus(book)]
+    if sys.platform == "darwin":
+        found = [Paced(AppleGpus(), apple.EVERY_S)]
+    return found
 
 
 @dataclass
@@ -49,11 +63,14 @@ class GpuSurvey:
         """All GPUs of this machine. The error says what is wrong, or why there are none."""
         readings = [self._read_one(vendor) for vendor in self._vendors]
         gpus = tuple(self._placed(readings))
-        errors = [
-            reading.error
+        told = [
+            (reading.error, vendor.is_absent)
             for reading, vendor in zip(readings, self._vendors, strict=True)
-            if reading.error is not None and not (vendor.is_absent and gpus)
+            if reading.error is not None
         ]
+        faults = [error for error, is_absent in told if not is_absent]
+        # What is not there matters only where there is nothing else, neither a GPU nor a fault.
+        errors = faults if faults or gpus else [error for error, _ in told]
         return GpuReading(gpus, "; ".join(errors) or None)
 
     def close(self) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pytest
+
 from agent.gpus import GpuAbsentError, GpuReading, GpuUnavailableError
+from agent.gpus.paced import Paced
 from agent.gpus.rows import unknown_gpu
-from agent.gpus.survey import FIRST_RETRY_S, LONGEST_RETRY_S, GpuSurvey
+from agent.gpus.survey import FIRST_RETRY_S, LONGEST_RETRY_S, GpuSurvey, sources
 from agent.payloads import GpuPayload
 from tests.agent.test_lock import Clock
 
@@ -57,6 +62,35 @@ def test_an_absent_driver_matters_only_where_there_is_no_other_gpu() -> None:
     absent = GpuAbsentError("no driver")
     assert GpuSurvey([Vendor("a", absent), Vendor("b")], Clock()).read().error is None
     assert GpuSurvey([Vendor("a", absent)], Clock()).read() == GpuReading(error="no driver")
+
+
+def test_an_absent_driver_does_not_hide_what_is_wrong_with_another() -> None:
+    vendors = [Vendor("a", GpuAbsentError("no driver")), Vendor("b", GpuUnavailableError("broken"))]
+    assert GpuSurvey(vendors, Clock()).read() == GpuReading(error="broken")
+    both = [Vendor("a", GpuAbsentError("no a")), Vendor("b", GpuAbsentError("no b"))]
+    assert GpuSurvey(both, Clock()).read() == GpuReading(error="no a; no b")
+
+
+def test_a_vendor_that_is_slow_to_ask_is_asked_less_often() -> None:
+    clock, vendor = Clock(), Vendor("a")
+    paced = Paced(vendor, 6.0, clock)
+    for _ in range(6):
+        assert len(paced.read().gpus) == 1
+        clock.now += 2
+    assert vendor.asked == 2
+    vendor.error = GpuUnavailableError("broken")
+    for _ in range(2):
+        with pytest.raises(GpuUnavailableError):
+            paced.read()
+    paced.close()
+    assert vendor.closed == 1
+
+
+def test_every_vendor_fits_the_interface_and_none_raises_anything_else() -> None:
+    for source in sources():
+        with contextlib.suppress(GpuUnavailableError):
+            source.read()
+        source.close()
 
 
 def test_a_driver_without_cards_says_so() -> None:
