@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "Is another agent running? Else choose another PORT.",
             1,
         )
-    return _run(agent, settings, wanted, state or State(), path)
+    return _run(agent, settings, wanted, state, path)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -87,7 +87,7 @@ def _add_flags(parser: argparse.ArgumentParser, default: object = None) -> None:
     )
 
 
-def _run(agent: Agent, settings: Settings, wanted: Wish | None, state: State, path: Path) -> int:
+def _run(agent: Agent, settings: Settings, wanted: Wish | None, state: State | None, path: Path) -> int:
     # Not an Event: its lock may be held by the very thread that a signal handler interrupts.
     stop = SimpleQueue[None]()
     _end_on_signals(stop)
@@ -97,7 +97,7 @@ def _run(agent: Agent, settings: Settings, wanted: Wish | None, state: State, pa
     _say(f"dpl-agent {__version__} listening on {agent.server.url}")
     try:
         if wanted is not None:
-            settings = _join(agent, settings, wanted, state, path)
+            settings = _join(agent, settings, wanted, state or State(), path)
         if settings.mode == PUSH and settings.server_url and settings.token:
             agent.push_to(settings.server_url, token=settings.token, pin=settings.server_pin)
             _say(f"pushing to {settings.server_url}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 _SYSTEMD = """\
 # 1. as root, put this into /etc/systemd/system/dpl-agent.service
@@ -69,15 +68,22 @@ def recipe(state: Path, system: str = sys.platform) -> str:
     user = os.environ.get("USERNAME" if system == "win32" else "USER") or "root"
     if system == "win32":
         domain = os.environ.get("USERDOMAIN")
-        return _WINDOWS.format(command=escape(command), user=escape(f"{domain}\\{user}" if domain else user))
+        return _WINDOWS.format(
+            command=_escaped(command), user=_escaped(f"{domain}\\{user}" if domain else user)
+        )
     if system == "darwin":
-        return _LAUNCHD.format(command=escape(command), state=escape(str(state)))
+        return _LAUNCHD.format(command=_escaped(command), state=_escaped(str(state)))
     return _SYSTEMD.format(command=_quoted(command), state=_quoted(f"DPL_AGENT_STATE={state}"), user=user)
 
 
 def _command(system: str) -> Path:
     """The program that pip put beside the interpreter."""
     return Path(sys.executable).parent / ("dpl-agent.exe" if system == "win32" else "dpl-agent")
+
+
+def _escaped(text: str) -> str:
+    # The standard library's own brings OpenSSL and an e-mail parser along.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _quoted(text: str) -> str:

@@ -6,13 +6,19 @@ import contextlib
 import json
 import os
 import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 PULL, PUSH = "pull", "push"
+
+
+def _drawn() -> str:
+    # Here, as only an agent that joins needs one.
+    import uuid
+
+    return str(uuid.uuid4())
 
 
 class StateError(Exception):
@@ -23,7 +29,7 @@ class StateError(Exception):
 class State:
     """One installation of the agent. `machine_id` is drawn once and stays, however often it joins."""
 
-    machine_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    machine_id: str = field(default_factory=_drawn)
     server_url: str = ""
     server_pin: str = ""
     node_id: int | None = None

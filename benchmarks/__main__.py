@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import efficiency, idle, overhead, policies
+from benchmarks import agent, efficiency, idle, overhead, policies
 from benchmarks.gateway import measuring
 from benchmarks.report import Section, write
 
@@ -15,6 +15,7 @@ MEASUREMENTS: dict[str, Callable[[], Section]] = {
     "efficiency": efficiency.measure,
     "overhead": overhead.measure,
     "idle": idle.measure,
+    "agent": agent.measure,
     "policies": policies.measure,
     "gateway": measuring.measure,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ Run = Callable[[Sequence[str]], str]
 def run(command: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> str:
     """What a program prints, cut at MAX_OUTPUT bytes. Raises GpuAbsentError when there is no such program, and
     GpuUnavailableError when it fails or takes too long; it is killed then."""
-    program = shutil.which(command[0])
+    program = _found(command[0])
     if program is None:
         raise GpuAbsentError(f"there is no program {command[0]} on this machine")
     environ = {**os.environ, "LC_ALL": "C", "LANG": "C"}
@@ -60,6 +59,12 @@ def run(command: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> str:
     if code != 0 and len(raw) < MAX_OUTPUT:
         raise GpuUnavailableError(f"{command[0]} fails with code {code}: {_first_line(text)}")
     return text
+
+
+def _found(name: str) -> str | None:
+    # Not shutil.which: shutil brings every compressor of the standard library along.
+    places = (os.path.join(folder, name) for folder in os.get_exec_path())
+    return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)), None)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

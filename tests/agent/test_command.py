@@ -160,3 +160,10 @@ def test_a_port_that_is_taken_is_said_in_words(tmp_path: Path, module: str) -> N
     assert code == 1
     assert "cannot listen" in said
     assert "Traceback" not in said
+
+
+def test_it_starts_without_what_weighs_more_than_the_agent() -> None:
+    heavy = ("ssl", "_hashlib", "http.client", "email", "shutil", "uuid", "asyncio", "zipfile", "pynvml")
+    code = f"import sys, agent.__main__\nprint([name for name in {heavy} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment())
+    assert (shown.stdout.strip(), shown.stderr) == ("[]", "")
