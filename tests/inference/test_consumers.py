@@ -24,7 +24,7 @@ from inference.live import Fleet
 from inference.registration import node_add, node_remove
 from nodes import locks, news
 from nodes.models import NodeStatus, Watch
-from nodes.watching import THE_FLEET
+from nodes.watching import watch_note
 
 SECRET_MARK = "never shown"
 
@@ -186,7 +186,16 @@ class TestSockets:
         assert len(readings) == 1
         assert live._feeds == {}
 
-    async def test_the_controller_learns_what_is_watched(self, keys: dict[str, str]) -> None:
+    async def test_the_controller_learns_what_is_watched(
+        self, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loop, noted = asyncio.get_running_loop(), asyncio.Event()
+
+        def note(*, subjects: set[int]) -> None:
+            watch_note(subjects=subjects)
+            loop.call_soon_threadsafe(noted.set)
+
+        monkeypatch.setattr(live, "watch_note", note)
         fast = await call(node_add, name="fast")
         async with watching(f"/ws/nodes/{fast.id}/", bearer(keys["vera"])) as connection:
             await message(connection)
@@ -194,6 +203,8 @@ class TestSockets:
                 while not await call(Watch.objects.filter(subject=fast.id).exists):  # noqa: ASYNC110 (a row)
                     await asyncio.sleep(0.01)
         assert not await call(Watch.objects.filter(subject=THE_FLEET).exists)
+                await noted.wait()
+        assert [one.subject for one in await call(list, Watch.objects.all())] == [fast.id]
 
     async def test_it_tells_nobody_when_the_settings_have_that_off(
         self, keys: dict[str, str], settings: Settings
