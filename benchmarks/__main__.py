@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmarks import agent, efficiency, idle, overhead, policies
+from benchmarks import efficiency, history, idle, overhead, policies, watching
 from benchmarks.gateway import measuring
 from benchmarks.report import Section, write
 
@@ -18,8 +19,14 @@ MEASUREMENTS: dict[str, Callable[[], Section]] = {
     "agent": agent.measure,
     "policies": policies.measure,
     "gateway": measuring.measure,
+    "fleet": watching.measure,
+    "history": history.measure,
 }
-QUICK: dict[str, Callable[[], Section]] = {"gateway": partial(measuring.measure, is_quick=True)}
+QUICK: dict[str, Callable[[], Section]] = {
+    "gateway": partial(measuring.measure, is_quick=True),
+    "fleet": partial(watching.measure, is_quick=True),
+    "history": history.quick,
+}
 
 
 def main() -> int:

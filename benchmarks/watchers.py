@@ -19,28 +19,60 @@ from urllib.parse import urlsplit
 import aiohttp
 
 PATIENCE_S = 60.0
+PING, PONG = 0x9, 0xA
 
 
 class Watcher(asyncio.Protocol):
-    """One socket that reads and throws away."""
+    """One socket that answers pings and throws away what else comes."""
 
     def __init__(self, request: bytes) -> None:
         self._request = request
+        self._transport: asyncio.Transport | None = None
+        self._head = bytearray()
+        self._skip = 0
+        self._is_upgraded = False
         self.bytes = 0
         self.is_open = False
         self.has_begun = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.is_open = True
-        cast(asyncio.Transport, transport).write(self._request)
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self.bytes += len(data)
-        if self.bytes > len(self._request):
-            self.has_begun.set()
+        skipped = min(self._skip, len(data))
+        self._skip -= skipped
+        if skipped < len(data):
+            self._head += data[skipped:]
+            while self._take():
+                continue
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
+
+    def _take(self) -> bool:
+        """Pass over one answer to the request, or one frame; whether there may be another."""
+        head = self._head
+        if not self._is_upgraded:
+            _, found, rest = head.partition(b"\r\n\r\n")
+            self._is_upgraded = bool(found)
+            self._head = rest if found else head
+            return self._is_upgraded
+        length = head[1] if len(head) > 1 else 0
+        size = 2 + {126: 2, 127: 8}.get(length, 0)
+        if len(head) < size or (head[0] & 0xF == PING and len(head) < size + length):
+            return False
+        if head[0] & 0xF == PING and self._transport is not None:
+            # With a mask of zeros, which leaves the payload as it is.
+            self._transport.write(bytes((0x80 | PONG, 0x80 | length, 0, 0, 0, 0)) + head[2 : 2 + length])
+        else:
+            self.has_begun.set()
+        payload = int.from_bytes(head[2:size]) if size > 2 else length
+        self._skip = max(0, size + payload - len(head))
+        del head[: size + payload]
+        return bool(head)
 
 
 class Looker:

@@ -38,8 +38,8 @@ from nodes.rollups import DAY_MS, MOST_FIGURES, RAW, TIERS, Buckets, Point, Tier
 
 MOST_BYTES = 64 * 1024
 """A raw row grows no further: nobody has so many readings in twenty seconds."""
-ROLL_WITHIN_S = 0.05
-MOST_PRUNED = 200
+ROLL_WITHIN_S = 0.03
+MOST_PRUNED = 100
 PAST_AGE_MS = 50 * 60_000
 """Older readings are not taken: what they would have to be rolled up with may be gone."""
 AHEAD_MS = 5_000

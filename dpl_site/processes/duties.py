@@ -36,7 +36,7 @@ from nodes.watching import watched_nodes
 
 LEAD = "controller"
 PRUNE_EVERY_S = 60.0
-PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0, "history": 10.0})
+PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0, "history": 5.0})
 """Tables that may grow faster than one transaction a minute shrinks them."""
 LOOK_FOR_LOCKS_S = 1.0
 PUT_TOGETHER_EVERY_S = 5.0
