@@ -152,6 +152,18 @@ class Reader:
             raise ImproperlyConfigured(f"{name}: its kind is not known. Use redis://HOST:6379/0.")
         return value
 
+    def web_address(self, name: str) -> str:
+        """An http or https URL; empty: there is none. The message never shows it, since it may hold a password."""
+        value = self.secret(name, "")
+        try:
+            parts = urlsplit(value)
+            is_right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            is_right = False
+        if value and (not is_right or parts.query or parts.fragment):
+            raise ImproperlyConfigured(f"{name}: it is not the address of a server. Use http://HOST:PORT.")
+        return value
+
     def path(self, name: str, default: Path) -> Path:
         """An absolute path."""
         return Path(self.text(name, "") or default).expanduser().resolve()

@@ -14,11 +14,13 @@ from nodes.series import fleet_window, history_rows
 class Series:
     """One figure of one node over time: means, by epoch milliseconds, rising; a gap is a missing point.
 
-    `subject` is a GPU's index or a filesystem's mount point, empty for a figure of the node itself.
+    `subject` is a GPU's index or a filesystem's mount point, empty for a figure of the node itself;
+    `resolution_ms` is how far apart points are where there is no gap.
     """
 
     node_id: int
     subject: str
+    resolution_ms: int
     points: Sequence[tuple[int, float]]
 
 

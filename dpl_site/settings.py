@@ -28,6 +28,7 @@ DPL_LOG_FORMAT = env.choice("DPL_LOG_FORMAT", "text", ["text", "json"])
 DPL_LOG_LEVEL = env.choice("DPL_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
 DPL_LOG_REQUESTS = env.boolean("DPL_LOG_REQUESTS", True)
 REDIS_URL = env.redis("REDIS_URL")
+PROMETHEUS_URL = env.web_address("PROMETHEUS_URL")
 DEBUG = env.boolean("DPL_DEBUG", False)
 
 # --- Secrets ----------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 from dpl_site import debug, metrics, overview, views
+from dpl_site import debug, metrics, views
+from dpl_site.prometheus.proxy import query_range
 
 urlpatterns = [
     path("", include("accounts.urls")),
@@ -20,6 +22,7 @@ urlpatterns = [
     path("agent/<str:name>", views.agent_wheel),
     path("api/debug/info", debug.info),
     path("api/debug/diagnosis", debug.diagnosis),
+    path("api/prometheus/query_range", query_range),
     path("api/schema", views.schema),
     path("api/docs", views.docs),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -344,3 +344,20 @@ def test_a_network_without_a_key_or_a_key_without_a_network_is_named(entry: str)
 def test_networks_have_keys_by_name() -> None:
     found = reader(DPL_CIDR_KEYS="192.168.1.0/24=lan, ::1/128=here").keyed_networks("DPL_CIDR_KEYS")
     assert found == [("192.168.1.0/24", "lan"), ("::1/128", "here")]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://10.0.0.1:9090", "https://prometheus.lan/prefix", "http://u:p@[::1]:9090"]
+)
+def test_a_web_address_is_taken_as_it_is(url: str) -> None:
+    assert reader(X=url).web_address("X") == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["10.0.0.1:9090", "ftp://a", "http://", "http://a:0", "http://a:b", "http://a?x=hunter2", "http://[a"],
+)
+def test_a_web_address_that_is_none_stops_the_start_without_showing_it(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="X: it is not the address of a server") as raised:
+        reader(X=url).web_address("X")
+    assert "hunter2" not in str(raised.value)
