@@ -10,6 +10,7 @@ ROOMS = (
     "dpl_site/asgi.py",
     "dpl_site/health.py",
     "dpl_site/debug.py",
+    "dpl_site/healthcheck/*.py",
     "dpl_site/middleware.py",
     "dpl_site/routing.py",
     "dpl_site/lib/*.py",
