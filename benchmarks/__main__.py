@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import agent, efficiency, idle, overhead, policies
-from benchmarks import efficiency, history, idle, overhead, policies, watching
+from benchmarks import agent, efficiency, history, idle, overhead, policies, watching
 from benchmarks.gateway import measuring
 from benchmarks.report import Section, write
 

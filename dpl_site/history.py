@@ -47,7 +47,7 @@ class KeptHistory:
             node_ids=node_ids, metrics=[metric], from_ms=from_ms, to_ms=to_ms, step_ms=step_ms
         )
         return [
-            Series(node_id, figure.subject, _means(times, points))
+            Series(node_id, figure.subject, times.step, _means(times, points))
             for node_id, figures in sorted(found.items())
             for figure, points in sorted(figures.items())
         ]

@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.urls import include, path
 
 from dpl_site import debug, metrics, overview, views
-from dpl_site import debug, metrics, views
 from dpl_site.prometheus.proxy import query_range
 
 urlpatterns = [
