@@ -21,6 +21,9 @@ from agent.service import recipe
 from agent.settings import SettingError, Settings, load_dotenv, read_settings, state_path
 from agent.state import PUSH, State, StateError, load_state, save_state
 
+# How long an answer waits for a thread that measures; Python's own 5 ms are all that /status may take.
+SWITCH_S = 0.0005
+
 log = logging.getLogger("agent")
 
 
@@ -88,6 +91,7 @@ def _add_flags(parser: argparse.ArgumentParser, default: object = None) -> None:
 
 
 def _run(agent: Agent, settings: Settings, wanted: Wish | None, state: State | None, path: Path) -> int:
+    sys.setswitchinterval(SWITCH_S)
     # Not an Event: its lock may be held by the very thread that a signal handler interrupts.
     stop = SimpleQueue[None]()
     _end_on_signals(stop)
