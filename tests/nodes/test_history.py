@@ -230,11 +230,14 @@ class TestThePast:
         told(fast, START, 1.0)
         clock.ms = START + HOUR_MS // 2
         roll_up(within_s=EVER)
-        record_past(fast.id, [(START + MINUTE_MS, status(5.0))])
-        assert is_roll_up_due()
-        roll_up(within_s=EVER)
+        # One in a row that is there, which says anew that it is to be rolled up, and one in a row of its own.
+        for late in (START + 2_000, START + MINUTE_MS):
+            last_told.forget_all()
+            assert record_past(fast.id, [(late, status(5.0))]) == 1
+            assert is_roll_up_due()
+            roll_up(within_s=EVER)
         HistoryBlock.objects.filter(step_s=0).delete()
-        assert cpu_of(fast, minutes=2, step_s=60) == [1.0, 5.0]
+        assert cpu_of(fast, minutes=2, step_s=60) == [3.0, 5.0]
 
     def test_what_is_too_old_or_yet_to_come_is_not_taken(self, fast: Node, clock: Clock) -> None:
         clock.ms = START + HOUR_MS

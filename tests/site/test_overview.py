@@ -66,6 +66,21 @@ def test_sums_leave_out_what_is_not_known(api: Callable[[str], Client]) -> None:
     assert found["disk"] == {"read_mb_s": 0.0, "write_mb_s": 3.0}
 
 
+def test_what_no_node_tells_is_null_and_not_zero(api: Callable[[str], Client]) -> None:
+    silent = {"agent_version": "1", "gpus": [{"index": 0, "utilization_percent": None}]}
+    a_node("fast", silent)
+    found = api("vera").get("/api/cluster/overview").json()
+    assert found["gpus"] == {
+        "total": 1,
+        "busy": 0,
+        "utilization_percent": None,
+        "memory_used_bytes": None,
+        "memory_total_bytes": None,
+        "power_w": None,
+    }
+    assert found["network"] == {"rx_mbps": None, "tx_mbps": None}
+
+
 def test_the_history_has_gaps_where_nobody_measured(api: Callable[[str], Client]) -> None:
     fast, dead = a_node("fast", STATUS), a_node("dead", None)
     status = parse_status(json.dumps(STATUS | {"sampled_at": None}).encode())
