@@ -135,7 +135,7 @@ def past_readings(*, most: int = PAST_AT_ONCE) -> dict[int, list[tuple[int, Stat
     `most` at once, the rest at the next tick. To be called in the transaction that keeps them.
     """
     waiting = PushedReading.objects.filter(is_taken=False).order_by("at_ms")
-    stamps = list(waiting.values_list("id", "node_id", "at_ms"))
+    stamps = list(waiting.values_list("id", "node_id", "at_ms")[: 2 * most])
     taken = PushedReading.objects.filter(is_taken=True, node_id__in={node_id for _, node_id, _ in stamps})
     seen = dict(taken.order_by().values_list("node_id").annotate(Max("at_ms"))) if stamps else {}
     late = [row_id for row_id, node_id, at in stamps if at <= seen.get(node_id, 0)][:most]

@@ -206,6 +206,7 @@ def _record(reading: FleetReading) -> None:
     if any(node.pushed_id for node in reading.nodes):
         for node_id, samples in past_readings().items():
             record_past(node_id, samples)
+    past_readings()
 
 
 @contextmanager

@@ -69,6 +69,13 @@ class TestWatched:
         tick()
         assert [*PushedReading.objects.values_list("is_taken", "reading")] == [(True, ""), (True, "")]
 
+    def test_what_comes_late_is_taken_without_anything_newer(self, box: ScriptedAgent) -> None:
+        box.push()
+        tick()
+        box.push(reading(60))
+        tick()
+        assert not PushedReading.objects.filter(is_taken=False).exists()
+
     def test_its_engine_is_used_when_it_can_be_reached(self) -> None:
         with engine(models=("llama3:8b",), preload=True) as url:
             box = ScriptedAgent()
@@ -210,6 +217,8 @@ class TestRefused:
         node_update(node_id=Node.objects.get().id, agent_token="a-token-of-the-owner's-choice")
         assert box.push().json()["error"]["code"] == "agent_token_unknown"
         assert not PushedReading.objects.exists(), "what it pushed before was another agent's"
+        box.token = "a-token-of-the-owner's-choice"
+        assert box.push().status_code == 200
 
     @pytest.mark.parametrize("changes", [{"readings": None}, {"readings": {}}, {"readings": "x"}])
     def test_readings_have_to_be_a_list(self, box: ScriptedAgent, changes: dict[str, Any]) -> None:

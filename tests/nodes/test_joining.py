@@ -54,6 +54,8 @@ def test_a_late_a_revoked_and_an_unknown_one_are_told_apart() -> None:
     row, late = token_create(created_by="ada", ttl_s=60)
     JoinToken.objects.filter(id=row.id).update(expires_ms=row.expires_ms - 61_000)
     assert code(late) == "join_token_expired"
+    with pytest.raises(JoinRefused, match="expired"):
+        token_use(token_id=row.id)
     row, revoked = token_create(created_by="ada")
     token_revoke(token_id=row.id)
     assert code(revoked) == "join_token_revoked"
