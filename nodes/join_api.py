@@ -51,7 +51,6 @@ class JoinTokenOut(serializers.Serializer[JoinToken]):
     id = serializers.IntegerField()
     prefix = serializers.CharField()
     state = serializers.ChoiceField(choices=joining.STATES)
-    state = serializers.CharField(help_text="waiting, used, expired or revoked.")
     name = serializers.CharField()
     environment = serializers.CharField()
     created_by = serializers.CharField()

@@ -203,10 +203,8 @@ _SLOT_WAITERS = AnyRow(SlotWaiter.objects.all)
 
 def _record(reading: FleetReading) -> None:
     record_fleet(reading=reading)
-    if any(node.pushed_id for node in reading.nodes):
-        for node_id, samples in past_readings().items():
-            record_past(node_id, samples)
-    past_readings()
+    for node_id, samples in past_readings().items():
+        record_past(node_id, samples)
 
 
 @contextmanager

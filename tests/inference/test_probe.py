@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from dpl_site.lib import http
+from inference import probe
 from inference.models import Engine, EngineStatus
 from inference.probe import EngineSeen, FleetProbe, FleetReading, MachineSeen, see_engine
 from inference.targets import EngineTarget, fleet_targets
@@ -52,7 +53,7 @@ def tick(*node_ids: int) -> dict[str, MachineSeen]:
         try:
             return await probe.tick(node_ids or None)
         finally:
-            await probe.close()
+            await asking.close()
 
     names = dict(Node.objects.values_list("id", "name"))
     return {names[seen.node_id]: seen for seen in asyncio.run(once()).nodes}
@@ -210,7 +211,8 @@ class TestTick:
         assert "nothing listens" in seen["dead"].agent.error
         assert seen["slow"].agent is None
 
-    def test_a_dead_host_does_not_delay_the_news_of_the_others(self) -> None:
+    def test_a_dead_host_does_not_delay_the_news_of_the_others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(probe, "PROMPT_S", 1.0)
         with engine() as url, serving(lambda asked: Said({}, after_s=30)) as silent:
             node("fast", llm_url=url)
             for number in range(20):
@@ -218,16 +220,16 @@ class TestTick:
             began = time.monotonic()
             parts = asyncio.run(self.parts())
         assert [len(part) for part in parts] == [1, 20]
-        assert time.monotonic() - began < 10, "the twenty were asked one after the other"
+        assert time.monotonic() - began < 20, "the twenty were asked one after the other"
 
     @staticmethod
     async def parts() -> list[list[MachineSeen]]:
-        probe, parts = FleetProbe(timeout_s=1.0), []
+        asking, parts = FleetProbe(timeout_s=2.5), []
         try:
-            async for reading in probe.answers():
+            async for reading in asking.answers():
                 parts.append(list(reading.nodes))
         finally:
-            await probe.close()
+            await asking.close()
         return parts
 
     def test_it_puts_our_lock_on_the_agent_at_the_tick_that_sees_it(self) -> None:
