@@ -53,7 +53,7 @@ def tick(*node_ids: int) -> dict[str, MachineSeen]:
         try:
             return await probe.tick(node_ids or None)
         finally:
-            await asking.close()
+            await probe.close()
 
     names = dict(Node.objects.values_list("id", "name"))
     return {names[seen.node_id]: seen for seen in asyncio.run(once()).nodes}
