@@ -157,6 +157,7 @@ class Application:
         return compare_digest(given.strip().encode("utf-8", "replace"), self._token.encode())
 
     def _status(self, request: Request) -> Reply:
+        self._board.note_asked()
         return Reply(200, {**self.status()})
 
     def _metrics(self, request: Request) -> Reply:

@@ -45,7 +45,7 @@ def wish(url: str, token: str, name: str | None) -> Wish:
     except ValueError as error:
         raise JoinError(f"{url!r}: {error}") from None
     token = token.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not _travels(token):
         raise JoinError('the join token is not one: take the whole line from "Add node"')
     return Wish(server_url, token, name.strip()[:100] or None if name else None)
 
@@ -93,8 +93,8 @@ def _state(wish: Wish, answer: bytes, before: State, *, port: int, host: str, pi
         node_id, name = int(node["id"]), str(node["name"])
     except (ValueError, TypeError, KeyError, RecursionError):
         raise JoinError(f"{wish.server_url} answers, but not as DPL does. Is the address right?") from None
-    if not isinstance(token, str) or not token or mode not in {PULL, PUSH}:
-        raise JoinError(f"{wish.server_url} took this machine, but its answer makes no sense: {mode!r}")
+    if not isinstance(token, str) or not _travels(token) or mode not in {PULL, PUSH}:
+        raise JoinError(f"{wish.server_url} took this machine, but its answer makes no sense")
     return State(
         machine_id=before.machine_id,
         server_url=wish.server_url,
@@ -106,6 +106,11 @@ def _state(wish: Wish, answer: bytes, before: State, *, port: int, host: str, pi
         host=host,
         port=port,
     )
+
+
+def _travels(token: str) -> bool:
+    """Whether a header can carry it."""
+    return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
 def _unreachable(url: str, error: Exception) -> str:

@@ -21,7 +21,8 @@ LONGEST_RETRY_S = 30.0
 # How often the server is asked again that took this node away.
 REMOVED_RETRY_S = 300.0
 TIMEOUT_S = 10.0
-SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.5, 60.0
+# Longer ones would be taken for a gap by the rates.
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.5, 20.0
 _TURNED_AWAY = {401, 403}
 
 log = logging.getLogger("agent")

@@ -15,6 +15,9 @@ from agent.machine import MachineReader, MachineReading, SlowReading, read_slow_
 SAMPLE_S = 2.0
 # Rates need two samples: the second comes soon, so that a fresh agent does not long answer with nulls.
 SECOND_SAMPLE_S = 0.5
+# While somebody watches, and for so long after the last question.
+QUICK_SAMPLE_S = 1.0
+QUICK_FOR_S = 5.0
 SLOW_PARTS_S = 30.0
 GPU_SILENCE_S = 30.0
 
@@ -31,6 +34,16 @@ class Board:
         self.engines = EnginesReading()
         self._gpus = GpuReading(error="the GPUs have not been asked yet")
         self._gpus_at = clock()
+        self._asked: tuple[float, float] = (-QUICK_FOR_S, -QUICK_FOR_S)
+
+    def note_asked(self) -> None:
+        """Somebody was just told what is here."""
+        self._asked = (self._asked[1], self._clock())
+
+    def is_watched(self) -> bool:
+        """Whether somebody asks more often than samples are usually taken, and still did just now."""
+        before, last = self._asked
+        return last - before < 0.75 * SAMPLE_S and self._clock() - last < QUICK_FOR_S
 
     @property
     def gpus(self) -> GpuReading:
@@ -122,11 +135,14 @@ class Sampler:
         self.board.machine = self._machine.read()
         self._machine_samples += 1
         self._on_sample()
-        return SECOND_SAMPLE_S if self._machine_samples <= 2 else self._interval_s
+        return SECOND_SAMPLE_S if self._machine_samples <= 2 else self._rest_s()
 
     def _sample_gpus(self) -> float:
         self.board.gpus = self._gpus.read()
-        return self._interval_s
+        return self._rest_s()
+
+    def _rest_s(self) -> float:
+        return min(self._interval_s, QUICK_SAMPLE_S) if self.board.is_watched() else self._interval_s
 
     def _sample_slow_parts(self) -> float:
         self.board.slow = read_slow_parts()

@@ -66,6 +66,11 @@ def read_settings(
     agent. While it joins, the agent's token is the join token."""
     values = {**_set(dotenv), **_set(environ)}
     if join_token is not None:
+        if "DPL_AGENT_TOKEN" in values:
+            raise SettingError(
+                "DPL_AGENT_TOKEN is set (environment or .env) and would win over the token that joining gives: "
+                "remove it, then join"
+            )
         values = {**values, "DPL_AGENT_TOKEN": join_token}
         values.pop("DPL_SERVER_URL", None)
     joined = state if state is not None and "DPL_AGENT_TOKEN" not in values else State(machine_id="none")

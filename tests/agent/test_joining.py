@@ -72,7 +72,8 @@ def error(status: int, code: str, message: str = "no") -> Said:
         (Said({}, status=200), "status 200 and is no DPL"),
         (Said("not json", status=201), "not as DPL does"),
         (Said({"node": {"id": "x"}}, status=201), "not as DPL does"),
-        (Said(TAKEN | {"mode": "sideways"}, status=201), "makes no sense: 'sideways'"),
+        (Said(TAKEN | {"mode": "sideways"}, status=201), "makes no sense"),
+        (Said(TAKEN | {"agent_token": "a\r\nX: y"}, status=201), "makes no sense"),
         (Said(TAKEN | {"agent_token": ""}, status=201), "makes no sense"),
     ],
 )
@@ -181,6 +182,15 @@ def test_a_refusal_ends_it_with_its_words_and_leaves_no_state(tmp_path: Path) ->
     assert (code, path.exists()) == (1, False)
     assert "each token joins one machine" in said
     assert "Traceback" not in said
+
+
+def test_a_token_of_the_settings_that_would_win_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DPL_AGENT_TOKEN=old\n")
+    with serving(dpl("pull", [])) as server:
+        code, said = refused(tmp_path, "agent", "join", server.url, "j0in", environ=environment())
+        assert (code, server.asked) == (2, [])
+    assert "DPL_AGENT_TOKEN is set" in said
+    assert "remove it" in said
 
 
 def test_a_damaged_state_is_refused_in_words(tmp_path: Path) -> None:

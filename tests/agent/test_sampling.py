@@ -9,7 +9,7 @@ import time
 import pytest
 
 from agent.gpus import GpuReading
-from agent.sampling import GPU_SILENCE_S, Board, Loop, Sampler
+from agent.sampling import GPU_SILENCE_S, QUICK_FOR_S, QUICK_SAMPLE_S, SAMPLE_S, Board, Loop, Sampler
 from tests.agent.test_lock import Clock
 from tests.machines import dead_url
 
@@ -57,6 +57,35 @@ def test_a_second_sample_with_rates_follows_soon() -> None:
         assert sampler.board.machine.cpu_percent is not None
     finally:
         sampler.stop()
+
+
+def test_samples_are_quicker_while_somebody_asks_more_often_than_they_are_taken() -> None:
+    clock = Clock()
+    board = Board(clock)
+    assert not board.is_watched()
+    for _ in range(3):
+        clock.now += SAMPLE_S
+        board.note_asked()
+        assert not board.is_watched()
+    clock.now += 1
+    board.note_asked()
+    assert board.is_watched()
+    clock.now += QUICK_FOR_S
+    assert not board.is_watched()
+
+
+def test_the_interval_is_the_servers_and_never_longer_while_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = Sampler(dead_url())
+    told: list[int] = []
+    sampler.on_sample(lambda: told.append(1))
+    sampler.set_interval(10.0)
+    steps = [sampler._sample_machine() for _ in range(4)]
+    assert (steps[2:], len(told)) == ([10.0, 10.0], 4)
+    for _ in range(2):
+        sampler.board.note_asked()
+    assert sampler._sample_machine() == QUICK_SAMPLE_S
+    sampler.set_interval(0.5)
+    assert sampler._sample_machine() == 0.5
 
 
 def test_a_driver_that_hangs_is_reported_instead_of_its_old_figures() -> None:

@@ -110,7 +110,7 @@ def test_a_server_that_is_named_is_pushed_to() -> None:
 
 
 def test_while_it_joins_the_join_token_is_its_own() -> None:
-    environ = {"DPL_AGENT_TOKEN": "old", "DPL_SERVER_URL": "http://old"}
+    environ = {"DPL_SERVER_URL": "http://old"}
     settings = read_settings(environ, {}, state=JOINED, join_token="new")
     assert (settings.token, settings.mode, settings.server_url) == ("new", "pull", None)
 
