@@ -47,7 +47,9 @@ def wheel() -> tuple[str, bytes]:
 
 
 def _modules() -> list[Path]:
-    return sorted(path for path in FOLDER.rglob("*.py") if "__pycache__" not in path.parts)
+    """All but what building it by hand leaves behind."""
+    found = sorted(FOLDER.rglob("*.py"))
+    return [path for path in found if path.relative_to(FOLDER).parts[0] not in ("build", "__pycache__")]
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The agent alone: its wheel is the same each time, says what pyproject.toml says, and runs without the site."""
+"""The agent alone: the wheel that the site gives out says what pyproject.toml says, and runs without the site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from agent import __version__
-from agent.distribution import wheel
+from dpl_site.lib.agent_wheel import wheel
 from tests.agent.talk import ask
 from tests.agent.test_command import ROOT, environment, program
 
@@ -27,21 +27,6 @@ def pip_folder() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent
-
-
-def test_the_same_files_make_the_same_bytes() -> None:
-    assert wheel() == wheel()
-    assert wheel()[0] == f"dpl_agent-{__version__}-py3-none-any.whl"
-
-
-def test_it_holds_every_module_of_the_agent_and_each_is_recorded() -> None:
-    with zipfile.ZipFile(io.BytesIO(wheel()[1])) as archive:
-        names = set(archive.namelist())
-        record = archive.read(f"dpl_agent-{__version__}.dist-info/RECORD").decode().splitlines()
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "agent").rglob("*.py")}
-    assert modules <= names
-    assert {line.split(",")[0] for line in record} == names
-    assert {name.split("/")[0] for name in names} == {"agent", f"dpl_agent-{__version__}.dist-info"}
 
 
 def test_it_says_what_pyproject_says() -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -50,16 +47,3 @@ def test_it_is_served_to_everybody_by_its_name_alone() -> None:
     assert (answer.status_code, answer.content) == (200, content)
     for other in ("dpl_agent-0.0.0-py3-none-any.whl", "__main__.py", "..%2fmanage.py"):
         assert Client().get(f"/agent/{other}").status_code == 404
-
-
-@pytest.mark.slow
-def test_pip_installs_it_and_it_runs(tmp_path: Path) -> None:
-    name, content = agent_wheel.wheel()
-    (tmp_path / name).write_bytes(content)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--target", tmp_path / "site", tmp_path / name], check=True, cwd=tmp_path)
-    run = [sys.executable, "-c", "import agent.__main__; print(agent.__file__)"]
-    done = subprocess.run(
-        run, env={"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.stdout.strip() == str(tmp_path / "site" / "agent" / "__init__.py"), done.stderr
