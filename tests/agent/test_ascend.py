@@ -142,6 +142,8 @@ def test_a_table_with_the_id_in_a_column_of_its_own_is_understood() -> None:
 def test_where_there_is_hbm_it_is_the_chips_memory() -> None:
     (chip,) = parse(WITH_MEMORY_OF_BOTH_KINDS).chips
     assert (chip.memory_used_bytes, chip.memory_total_bytes) == (7 * MIB, 32768 * MIB)
+    (chip,) = parse(WITH_MEMORY_OF_BOTH_KINDS.replace("7    / 32768", "0    / 0    ")).chips
+    assert (chip.memory_used_bytes, chip.memory_total_bytes) == (1873 * MIB, 15077 * MIB)
 
 
 @pytest.mark.parametrize("table", TABLES)
