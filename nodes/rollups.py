@@ -42,10 +42,10 @@ TIERS = (
     RAW,
     Tier(10_000, 10 * MINUTE_MS, 6 * HOUR_MS),
     Tier(60_000, HOUR_MS, 48 * HOUR_MS),
-    Tier(10 * MINUTE_MS, 12 * HOUR_MS, 30 * DAY_MS),
-    Tier(HOUR_MS, 5 * DAY_MS, 30 * DAY_MS),
+    Tier(10 * MINUTE_MS, 6 * HOUR_MS, 30 * DAY_MS),
+    Tier(HOUR_MS, DAY_MS, 30 * DAY_MS),
 )
-"""From fine to coarse; each block of one covers whole blocks of the one before."""
+"""From fine to coarse; each block of one covers whole blocks of the one before, few enough to be made in an instant."""
 
 
 class Point(NamedTuple):
@@ -83,11 +83,18 @@ class Buckets:
 
     def add_points(self, points: Iterable[Point]) -> None:
         """Points of a finer tier, weighted by how many readings each stands for."""
+        step, sums = self._step_ms, self._sums
         for at, count, mean, low, high in points:
-            found = self._sums.setdefault(at - at % self._step_ms, [0, 0.0, low, high])
-            found[0] += count
-            found[1] += count * mean
-            found[2], found[3] = min(found[2], low), max(found[3], high)
+            found = sums.get(at - at % step)
+            if found is None:
+                sums[at - at % step] = [count, count * mean, low, high]
+            else:
+                found[0] += count
+                found[1] += count * mean
+                if low < found[2]:
+                    found[2] = low
+                if high > found[3]:
+                    found[3] = high
 
     def points(self) -> list[Point]:
         """One point per bucket that has any reading, by time."""

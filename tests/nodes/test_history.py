@@ -189,9 +189,9 @@ class TestRollUp:
         assert found == [1.0, None, None, None, None, 2.0]
 
     def test_a_month_becomes_points_of_an_hour(self, fast: Node, clock: Clock) -> None:
-        for hour in range(0, 24 * 5, 6):
+        for hour in range(0, 24, 6):
             told(fast, START + hour * HOUR_MS, float(hour))
-        clock.ms = START + 5 * DAY_MS
+        clock.ms = START + DAY_MS
         roll_up(within_s=EVER)
         rows = HistoryBlock.objects.filter(step_s=3600)
         assert [(row.start_ms, row.is_rolled) for row in rows] == [(START, True)]
@@ -276,7 +276,7 @@ class TestPruning:
         while prune_history():
             continue
         assert tiers() == [600, 3600]
-        clock.ms = START + 13 * DAY_MS
+        clock.ms = START + 9 * DAY_MS
         while prune_history():
             continue
         assert tiers() == []
@@ -291,7 +291,7 @@ class TestPruning:
 
 def test_a_node_keeps_few_rows_however_long_it_is_watched() -> None:
     rows = [tier.keep_ms // tier.block_ms + 2 for tier in TIERS]
-    assert sum(rows) < 400
+    assert sum(rows) < 500
 
 
 def test_an_agent_that_invents_figures_is_bounded_and_named(
