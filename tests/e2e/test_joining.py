@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 import threading
@@ -14,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import orjson
-import pytest
 
 from dpl_site.lib.clock import iso, utc_now
 from tests.chaos.installation import Installation
@@ -119,14 +117,10 @@ def test_a_machine_behind_nat_is_watched_used_locked_missed_and_removed(installa
         assert not node(site, "behind")
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("agent.join") is None,
-    reason="this agent cannot join yet: there is no agent.join",
-)
 def test_the_real_agent_joins_with_the_line_and_is_asked(installation: Installation) -> None:
     site = installation
     *_, server, token = site.manage("node", "invite", "--name", "real", "--server", site.url).split()
-    command = [sys.executable, "-m", "agent", "--port", str(free_port()), "join", server, token]
+    command = [sys.executable, "-m", "agent", "join", server, token, "--port", str(free_port())]
     environment = site.env | {"DPL_AGENT_STATE": str(site.folder / "agent.json"), "HOME": str(site.folder)}
     with subprocess.Popen(command, cwd=ROOT, env=environment) as running:
         try:
@@ -134,5 +128,7 @@ def test_the_real_agent_joins_with_the_line_and_is_asked(installation: Installat
             time.sleep(3)
             assert running.poll() is None
             assert node(site, "real")["metrics"]["memory_percent"] > 0
+            site.manage("node", "remove", "real")
+            assert not node(site, "real")
         finally:
             running.terminate()
