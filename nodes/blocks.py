@@ -13,7 +13,7 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -122,15 +122,17 @@ class RolledBlock:
 
     def points(self, figure: Figure) -> list[Point]:
         """The points of one figure, by time."""
-        places, start, step = self._places, self._start_ms, self._tier.step_ms
+        return [Point._make(row) for row in self.rows(figure)]
+
+    def rows(self, figure: Figure) -> Iterator[tuple[int, int, float, float, float]]:
+        """The same as plain tuples, for sums over many."""
+        places = self._places
         at = self.layout.index(figure) * places * _POINT_BYTES
         counts = struct.unpack_from(f"<{places}H", self._data, at)
         values = struct.unpack_from(f"<{3 * places}f", self._data, at + 2 * places)
-        return [
-            Point(start + place * step, count, *values[place::places])
-            for place, count in enumerate(counts)
-            if count
-        ]
+        times = range(self._start_ms, self._start_ms + self._tier.block_ms, self._tier.step_ms)
+        columns = values[:places], values[places : 2 * places], values[2 * places :]
+        return (row for row in zip(times, counts, *columns, strict=True) if row[1])
 
 
 def read_block(tier: Tier, figures: str, start_ms: int, data: bytes) -> RawBlock | RolledBlock:

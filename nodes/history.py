@@ -38,7 +38,7 @@ from nodes.rollups import DAY_MS, MOST_FIGURES, RAW, TIERS, Buckets, Point, Tier
 
 MOST_BYTES = 64 * 1024
 """A raw row grows no further: nobody has so many readings in twenty seconds."""
-ROLL_WITHIN_S = 0.03
+ROLL_WITHIN_S = 0.02
 MOST_PRUNED = 100
 PAST_AGE_MS = 50 * 60_000
 """Older readings are not taken: what they would have to be rolled up with may be gone."""
@@ -202,7 +202,7 @@ def _roll(node_id: int, tier: Tier, upper: Tier, start_ms: int) -> None:
             if isinstance(block, RawBlock):
                 sums[figure].add_readings(block.times, block.values(figure))
             else:
-                sums[figure].add_points(block.points(figure))
+                sums[figure].add_points(block.rows(figure))
     series = {figure: points for figure, buckets in sums.items() if (points := buckets.points())}
     if series:
         _replace(node_id, upper, start_ms, series)

@@ -81,7 +81,7 @@ class Buckets:
                     elif value > found[3]:
                         found[3] = value
 
-    def add_points(self, points: Iterable[Point]) -> None:
+    def add_points(self, points: Iterable[tuple[int, int, float, float, float]]) -> None:
         """Points of a finer tier, weighted by how many readings each stands for."""
         step, sums = self._step_ms, self._sums
         for at, count, mean, low, high in points:

@@ -127,7 +127,7 @@ def _pairs(block: RawBlock | RolledBlock, figure: Figure) -> Iterator[tuple[int,
             for at, value in zip(block.times, block.values(figure), strict=True)
             if value == value  # NaN is no reading
         )
-    return ((point.t_ms, point.mean) for point in block.points(figure))
+    return ((at, mean) for at, _, mean, _, _ in block.rows(figure))
 
 
 def _read(
@@ -156,7 +156,7 @@ def _add(buckets: Buckets, block: RawBlock | RolledBlock, figure: Figure) -> Non
     if isinstance(block, RawBlock):
         buckets.add_readings(block.times, block.values(figure))
     else:
-        buckets.add_points(block.points(figure))
+        buckets.add_points(block.rows(figure))
 
 
 def _blocks(

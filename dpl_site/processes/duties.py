@@ -41,6 +41,7 @@ PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0, "histor
 LOOK_FOR_LOCKS_S = 1.0
 PUT_TOGETHER_EVERY_S = 5.0
 ROLL_UP_EVERY_S = 2.0
+ROLL_UP_EVERY_S = 1.0
 EXPIRE_DEAD_EVERY_S = 2.0
 """Whoever ends a child expires it at once; this is for processes that nobody watched."""
 
