@@ -40,7 +40,6 @@ PRUNE_OFTEN_S: Mapping[str, float] = MappingProxyType({"requests": 10.0, "histor
 """Tables that may grow faster than one transaction a minute shrinks them."""
 LOOK_FOR_LOCKS_S = 1.0
 PUT_TOGETHER_EVERY_S = 5.0
-ROLL_UP_EVERY_S = 2.0
 ROLL_UP_EVERY_S = 1.0
 EXPIRE_DEAD_EVERY_S = 2.0
 """Whoever ends a child expires it at once; this is for processes that nobody watched."""
