@@ -15,6 +15,8 @@ import httptools
 from dpl_site.lib.http1 import Answer, Broken, CallFailed, Disconnected, NotHttp, Silent
 
 MAX_HEAD_BYTES = 64 * 1024
+SENT_TOGETHER = 64 * 1024
+"""A body up to this size goes out with its head; copying a larger one would cost more than a second write."""
 
 
 class Connection(asyncio.Protocol):
@@ -53,8 +55,10 @@ class Connection(asyncio.Protocol):
         self._calls += 1
         self._answer = answer = Answer(self)
         self._is_in_head, self._head_bytes, self._ends_with_connection = True, 0, False
-        transport.write(head + body if len(body) < MAX_HEAD_BYTES else head)
-        if len(body) >= MAX_HEAD_BYTES:
+        if len(body) <= SENT_TOGETHER:
+            transport.write(head + body)
+        else:
+            transport.write(head)
             transport.write(body)
         return answer
 
