@@ -7,6 +7,7 @@ wrong keys cannot push out the right ones.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -75,8 +76,8 @@ async def authenticate_async(authorization: str | None) -> Principal | None:
     # Looked at once: between two looks what is remembered may end, and the database be asked in the event loop.
     principal = _accepted.get(digest)
     if principal is None:
-        return await _lookers().call(authenticate, authorization)
-    if principal.key_id is not None:
+        principal = await _looked_up_once(digest, authorization)
+    if principal is not None and principal.key_id is not None:
         last_used.note(principal.key_id)
     return principal
 
@@ -108,6 +109,20 @@ async def authenticate_scope(scope: Mapping[str, Any]) -> Principal | None:
         return await authenticate_async(authorization)
     session_key = _session_key(headers.get(b"cookie", b"").decode("latin-1"))
     return await call(_principal_of_session, session_key) if session_key else None
+
+
+_looking: dict[str, asyncio.Task[Principal | None]] = {}
+"""Lookups under way. When a key is forgotten, all its requests of that moment wait for one, not for one each."""
+
+
+async def _looked_up_once(digest: str, authorization: str | None) -> Principal | None:
+    task = _looking.get(digest)
+    if task is None or task.get_loop() is not asyncio.get_running_loop():
+        task = asyncio.create_task(_lookers().call(authenticate, authorization), name="key")
+        _looking[digest] = task
+        task.add_done_callback(lambda _: _looking.pop(digest, None))
+    # A client that leaves does not end the lookup for the others.
+    return await asyncio.shield(task)
 
 
 _threads: Threads | None = None

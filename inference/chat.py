@@ -92,7 +92,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is
         if len(self._answering) >= MOST_AT_ONCE:
             raise Refused(f"{MOST_AT_ONCE} questions are being answered. Stop one first.", code="too_many")
         principal, to = await self._may_still(), gateway.installed()
-        await to.admit(principal)
+        await to.now().limiter.admit(principal)
         self._begin(said, identity, principal, to)
 
     async def _may_still(self) -> Principal:
@@ -120,7 +120,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is
         trace.request_id.set(note.request_id)
         try:
             async with AsyncExitStack() as stack:
-                proxy = await to.proxy()
+                proxy = to.now().proxy
                 await proxy.answer(surface, asked, _Page(self, note), stack, note.request_id)
         except Refused as refused:
             note.ended(refused.code, refused.status)
@@ -139,7 +139,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels is
             text = "DPL met a defect; its log has the details."
             await self.tell(message("error", identity, message=text, code="internal_error"))
         finally:
-            to.record(note)
+            to.now().record(note)
 
 
 class _Page:

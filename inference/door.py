@@ -7,9 +7,7 @@ a plain ASGI application is not cancelled when that leaves; and says errors in t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator
 
 from django.conf import settings
 
@@ -22,7 +20,7 @@ from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
 from inference.arrival import BODY_S, ClientGone, RequestBody, Room, too_slow
 from inference.errors import InferenceError
-from inference.gateway import Gateway
+from inference.gateway import Gateway, Parts
 from inference.http_client import HttpClient
 from inference.records import CANCELLED, CLIENT_LEFT
 from inference.surfaces import SURFACES
@@ -55,10 +53,10 @@ class GatewayDoor:
         """Answer one request."""
         token = trace.request_id.set(trace.accepted(header(scope, b"x-request-id")))
         trace.take_over(scope["headers"])
-        body = RequestBody(scope, receive, self._room)
+        parts, body = self._gateway.now(), RequestBody(scope, receive, self._room)
         client = HttpClient(scope, send, body.forget)
         try:
-            await self._answer(scope, receive, client, body)
+            await self._answer(scope, receive, client, body, parts)
         except ClientGone:
             client.note.ended(CANCELLED, CLIENT_LEFT)
             logger.debug("a client left", extra={"action": "client_left"})
@@ -76,44 +74,69 @@ class GatewayDoor:
             await client.fail("DPL met a defect; its log has the details.", "internal_error", 500)
         finally:
             body.let_go()
-            self._gateway.record(client.note)
+            parts.record(client.note)
             trace.request_id.reset(token)
 
-    async def _answer(self, scope: Scope, receive: Receive, client: HttpClient, body: RequestBody) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, client: HttpClient, body: RequestBody, parts: Parts
+    ) -> None:
         if scope["method"] != "POST":
             raise Refused(f"{scope['method']} is not possible here. Use POST.", status=405)
         client.note.principal = principal = await _admitted(scope)
         if principal.limits:
-            client.told = await self._gateway.admit(principal)
+            client.told = await parts.limiter.admit(principal)
         try:
-            async with asyncio.timeout(BODY_S) as limit:
-                asked = client.surface.read(await body.read())
-                limit.reschedule(None)
-                client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
-                proxy = await self._gateway.proxy()
-                stack, request_id = scope[EXIT_STACK], trace.request_id.get()
-                with _watched(receive, client, limit):
-                    await proxy.answer(client.surface, asked, client, stack, request_id)
+            async with asyncio.Timeout(None) as cut:
+                with _Bounds(receive, client, body, cut, parts.loop) as bounds:
+                    asked = client.surface.read(await body.read())
+                    bounds.has_body()
+                    client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
+                    stack, request_id = scope[EXIT_STACK], trace.request_id.get()
+                    await parts.proxy.answer(client.surface, asked, client, stack, request_id)
         except TimeoutError:
-            if not limit.expired():
+            if not cut.expired():
                 raise
             raise (ClientGone() if body.is_over else too_slow()) from None
 
 
-@contextlib.contextmanager
-def _watched(receive: Receive, client: HttpClient, cut: asyncio.Timeout) -> Iterator[None]:
-    """While this lasts, cut the work when the client leaves or reads no more."""
-    loop = asyncio.get_running_loop()
-    watching: list[asyncio.Task[None]] = []
-    begin = loop.call_later(
-        WATCH_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, client, cut)))
-    )
-    try:
-        yield
-    finally:
-        begin.cancel()
-        for task in watching:
-            task.cancel()
+class _Bounds:
+    """Cuts the work of a request whose body does not come in time, or whose client leaves or reads no more.
+
+    One timer serves most requests: they are over before it is due, and nothing else need be made for them.
+    """
+
+    def __init__(
+        self,
+        receive: Receive,
+        client: HttpClient,
+        body: RequestBody,
+        cut: asyncio.Timeout,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._receive, self._client, self._body, self._cut, self._loop = receive, client, body, cut, loop
+        self._watching: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> _Bounds:
+        self._timer = self._loop.call_later(WATCH_AFTER_S, self._begin)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def has_body(self) -> None:
+        """The request is whole."""
+        if self._cut.when() is not None:
+            self._cut.reschedule(None)
+            self._begin()
+
+    def _begin(self) -> None:
+        """Watch the client; one whose request is not whole yet is waited for until BODY_S."""
+        if self._body.is_over:
+            self._watching = self._loop.create_task(_watch(self._receive, self._client, self._cut))
+        else:
+            self._cut.reschedule(self._loop.time() + BODY_S - WATCH_AFTER_S)
 
 
 async def _watch(receive: Receive, client: HttpClient, cut: asyncio.Timeout) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from accounts.authentication import Principal
 from dpl_site.lib import http
 from dpl_site.lib.calls import Caller
 from dpl_site.lib.db import Threads
@@ -58,29 +57,17 @@ class Gateway:
     def __init__(self, instance_id: Callable[[], uuid.UUID | None]) -> None:
         """`instance_id` tells which registered process this is, None while it is none."""
         self._instance_id = instance_id
-        self._parts: _Parts | None = None
+        self._parts: Parts | None = None
 
     def begin(self) -> None:
         """Nothing runs before the first request."""
 
-    async def proxy(self) -> Proxy:
-        """The proxy of the running loop."""
-        return self._now().proxy
-
-    async def loader(self) -> Loader:
-        """Who loads models, beside the proxy of the running loop."""
-        return self._now().loader
-
-    def record(self, note: Note) -> None:
-        """A request of the running loop is over."""
-        parts = self._now()
-        record = note.record(in_full=parts.recorder.takes_in_full(is_good=note.outcome == OK))
-        parts.recorder.add(record)
-        parts.limiter.spend(record.key_id, record.tokens)
-
-    async def admit(self, principal: Principal) -> dict[str, str]:
-        """Hold a key to its limits; the headers that tell what is left. Raises OverLimit."""
-        return await self._now().limiter.admit(principal)
+    def now(self) -> Parts:
+        """What the requests of the running loop share. A request asks once: finding the loop calls the system."""
+        loop = asyncio.get_running_loop()
+        if self._parts is None or self._parts.loop is not loop:
+            self._parts = Parts(loop, self._instance_id)
+        return self._parts
 
     async def end(self) -> None:
         """Stop; a later request begins anew."""
@@ -88,14 +75,8 @@ class Gateway:
         if parts is not None:
             await parts.end()
 
-    def _now(self) -> _Parts:
-        loop = asyncio.get_running_loop()
-        if self._parts is None or self._parts.loop is not loop:
-            self._parts = _Parts(loop, self._instance_id)
-        return self._parts
 
-
-class _Parts:
+class Parts:
     """What the requests of one event loop share."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, instance_id: Callable[[], uuid.UUID | None]) -> None:
@@ -132,6 +113,12 @@ class _Parts:
             loop.create_task(self.recorder.run(), name="records"),
             loop.create_task(self._flush(), name="speeds"),
         )
+
+    def record(self, note: Note) -> None:
+        """A request is over."""
+        record = note.record(in_full=self.recorder.takes_in_full(is_good=note.outcome == OK))
+        self.recorder.add(record)
+        self.limiter.spend(record.key_id, record.tokens)
 
     async def end(self) -> None:
         """Cut, give back, write, close; in this order, so that what is cut is still recorded."""

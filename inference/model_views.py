@@ -20,7 +20,7 @@ async def start(request: HttpRequest, name: str) -> HttpResponseBase:
     """Load a model: 202 with the node, and `loading`, `pulling`, or `resident` when there is nothing to wait for."""
     body = _body(request)
     model = validation.model_name(name, field="model")
-    loader = await gateway.installed().loader()
+    loader = gateway.installed().now().loader
     try:
         placed = await loader.start(model, node_id=_node(body), may_pull=_flag(body, "pull"))
     except InferenceError as error:
@@ -34,7 +34,7 @@ async def stop(request: HttpRequest, name: str) -> HttpResponseBase:
     """Unload a model from every engine that can, or from one node's."""
     body = _body(request)
     model = validation.model_name(name, field="model")
-    loader = await gateway.installed().loader()
+    loader = gateway.installed().now().loader
     try:
         placed = await loader.stop(model, node_id=_node(body))
     except InferenceError as error:

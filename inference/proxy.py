@@ -36,7 +36,7 @@ from inference.nowhere import nowhere
 from inference.pool import NotRegistered, QueueFull, SlotPool, WaitedTooLong
 from inference.records import Note
 from inference.roster import Roster, RosterReader
-from inference.scheduling import Decision, Request, choose
+from inference.scheduling import Decision, Request, choose, rank
 from inference.services import context_note
 from inference.sightings import Sightings
 from inference.slots import Held
@@ -134,6 +134,9 @@ class Proxy:
         return Route(roster.targets[held.engine_id], held, candidate, node_name, was_on_trial)
 
     def _choose(self, wanted: Request, roster: Roster) -> Decision:
+        if not self._sightings.any_rests():
+            sifted = roster.sifted(wanted, self._pool.busy)
+            return rank(wanted, sifted, time.time(), self._policy)
         snapshots = [
             replace(one, is_breaker_open=True) if self._sightings.rests(one.engine_id) else one
             for one in roster.seen_with(self._pool.busy)

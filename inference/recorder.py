@@ -115,7 +115,7 @@ class Recorder:
         while True:
             await asyncio.sleep(FLUSH_S)
             self._in_full = {True: 0, False: 0}
-            while self._is_due and await self._flush():
+            while self._is_due and await self._flush() and len(self._records) >= BATCH:
                 continue
 
     async def close(self) -> None:

@@ -9,15 +9,18 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from dpl_site.lib.db import call
 from inference.breaker import PAUSE_MS
-from inference.scheduling import EngineSnapshot
+from inference.scheduling import EngineSnapshot, Request, Sifted, sift
 from inference.selectors import engine_snapshots, targets
 from inference.slots import take_trial
 from inference.upstream import Target
 
 FRESH_S = 0.5
+MOST_SIFTED = 256
+"""For how many kinds of request what may take them is kept: clients may ask for any name."""
 STALE_S = 5.0
 """Requests go by an older roster while a new one is read, but not by one as old as this."""
 
@@ -31,6 +34,7 @@ class Roster:
     on_trial: frozenset[int] = frozenset()
     _counted: dict[tuple[int, int], EngineSnapshot] = field(default_factory=dict, compare=False, repr=False)
     """Snapshots with requests counted in, by engine and requests: the same ones come again and again."""
+    _sifted: dict[tuple[Any, ...], Sifted] = field(default_factory=dict, compare=False, repr=False)
 
     def seen_with(self, busy: Mapping[int, int]) -> list[EngineSnapshot]:
         """The snapshots with this process's own requests, by engine, counted in."""
@@ -38,6 +42,20 @@ class Roster:
             self._count_in(one, busy[one.engine_id]) if busy.get(one.engine_id) else one
             for one in self.snapshots.values()
         ]
+
+    def sifted(self, request: Request, busy: Mapping[int, int]) -> Sifted:
+        """What `sift` gives for `seen_with`. The filters do not look at load, so they run once for requests alike."""
+        key = (request.model, request.embeds, request.nodes, request.avoid)
+        known = self._sifted.get(key)
+        if known is None:
+            known = sift(request, list(self.snapshots.values()))
+            if len(self._sifted) < MOST_SIFTED:
+                self._sifted[key] = known
+        accepted = [
+            (self._count_in(one, busy[one.engine_id]), model) if busy.get(one.engine_id) else (one, model)
+            for one, model in known.accepted
+        ]
+        return Sifted(accepted, known.rejected)
 
     def _count_in(self, snapshot: EngineSnapshot, requests: int) -> EngineSnapshot:
         key = (snapshot.engine_id, requests)

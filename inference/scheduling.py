@@ -5,25 +5,18 @@ Imports no Django, no HTTP and no clock.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from inference.model_names import spellings
+from inference.ranking import POLICIES
 
 DEFAULT_TOKENS = 256
 UNMEASURED_TOKENS_PER_SECOND = 20.0
 """What an engine is taken for until it has been measured: slow enough to be tried, not to be flooded."""
 LOAD_SECONDS = 20.0
 """What loading a model that is not resident is taken to cost."""
-HOME_BOUND = 3.0
-"""A conversation stays with its engine while that would be done at most so much later than the best."""
-AFFINITY_BOUND = 1.25
-"""A new conversation goes by its hash to one of those that would be done at most so much later than the best."""
-TIE_BOUND = 1.05
-"""Engines that would be done within so much of the best are taken for equally good."""
-_64_BITS = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +105,13 @@ class Candidate(NamedTuple):
         return (*found, self.note) if self.note else tuple(found)
 
 
+class Sifted(NamedTuple):
+    """The engines that may take a request, each with its own name of the model, and why each of the others may not."""
+
+    accepted: Sequence[tuple[EngineSnapshot, str]]
+    rejected: Mapping[int, str]
+
+
 class Decision(NamedTuple):
     """The candidates, best first, and why each of the others was left out (by engine id)."""
 
@@ -132,17 +132,30 @@ def choose(
     Policies: `expected_finish` (default), `least_load` (share of busy slots, then measured load),
     `round_robin` (the yardstick).
     """
+    return rank(request, sift(request, snapshots), now, policy)
+
+
+def sift(request: Request, snapshots: Sequence[EngineSnapshot]) -> Sifted:
+    """The hard filters: what of an engine matters here changes from probe to probe, not from request to request."""
     rejected: dict[int, str] = {}
-    accepted: list[Candidate] = []
+    accepted: list[tuple[EngineSnapshot, str]] = []
     for snapshot in snapshots:
         model = model_on(request.model, snapshot, embeds=request.embeds)
         problem = obstacle(request, snapshot, model)
         if problem:
             rejected[snapshot.engine_id] = problem
         else:
-            name = model or ""
-            accepted.append(Candidate(snapshot, name, expected_finish(request, snapshot, name)))
-    return Decision(tuple(POLICIES[policy](request, accepted, now)), rejected)
+            accepted.append((snapshot, model or ""))
+    return Sifted(accepted, rejected)
+
+
+def rank(request: Request, sifted: Sifted, now: float, policy: str) -> Decision:
+    """The engines that may take the request, in the policy's order."""
+    candidates = [
+        Candidate(snapshot, model, expected_finish(request, snapshot, model))
+        for snapshot, model in sifted.accepted
+    ]
+    return Decision(tuple(POLICIES[policy](request, candidates, now)), sifted.rejected)
 
 
 def obstacle(request: Request, snapshot: EngineSnapshot, model: str | None) -> str:
@@ -201,93 +214,3 @@ def _facts(snapshot: EngineSnapshot, model: str) -> list[str]:
         facts.append(f"{snapshot.speeds[model]:.0f} tokens/s measured")
     facts.append("model resident" if snapshot.has_loaded(model) else "model must be loaded")
     return facts
-
-
-_Key = tuple[float, ...]
-
-
-def _by_finish(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
-    """The first to be done, else the one that fits best of those that are about as good."""
-    ordered = sorted(accepted, key=_finish_key)
-    return _with_affinity(request, ordered) if request.prefix else _of_two(ordered, now)
-
-
-def _with_affinity(request: Request, ordered: list[Candidate]) -> list[Candidate]:
-    """The conversation stays with its engine, which remembers its beginning, while that is not much busier.
-
-    One that was not seen yet goes where every process would send it, of those that are about as good.
-    """
-    first = next((one for one in ordered if one.engine_id == request.home), None)
-    note = "it answered this conversation before"
-    if first is None or first.expected_finish_s > ordered[0].expected_finish_s * HOME_BOUND:
-        near = _near(ordered, AFFINITY_BOUND)
-        if len(near) < 2:
-            return ordered
-        first = max(near, key=lambda one: _draw(request.prefix, one.engine_id))
-        note = "the conversation's prefix belongs here"
-    kept = first._replace(note=note)
-    return [kept, *(one for one in ordered if one is not first)]
-
-
-def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
-    """Of those that are as good as the best, the less busy one of two that are drawn.
-
-    Processes that see the same fleet at the same moment would all choose the first; so they spread.
-    """
-    near = [one for one in _near(ordered, TIE_BOUND) if one.model in one.snapshot.seconds]
-    if len(near) < 3:
-        return ordered
-    drawn = sorted(near, key=lambda one: _draw(int(now * 1_000_000), one.engine_id))[:2]
-    first = min(drawn, key=_load_key)
-    return [first, *(one for one in ordered if one is not first)]
-
-
-def _near(ordered: list[Candidate], bound: float) -> list[Candidate]:
-    """Those that would be done within `bound` times the best's time, and have a GPU if it has."""
-    if not ordered:
-        return []
-    limit, has_gpu = ordered[0].expected_finish_s * bound, ordered[0].snapshot.has_gpu
-    return [one for one in ordered if one.expected_finish_s <= limit and one.snapshot.has_gpu == has_gpu]
-
-
-def _draw(seed: int, engine_id: int) -> int:
-    """A number as if drawn for this engine, always the same for the same seed (rendezvous hashing).
-
-    The mixing is SplitMix64's (Steele, Lea, Flood 2014).
-    """
-    mixed = (seed * 0x9E3779B97F4A7C15 + engine_id * 0xD1342543DE82EF95) & _64_BITS
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
-    return mixed ^ (mixed >> 31)
-
-
-def _by_load(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
-    return sorted(accepted, key=_load_key)
-
-
-def _in_turn(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
-    """Each as often as the others: who comes first is drawn by the moment, since nobody counts turns."""
-    if not accepted:
-        return []
-    start = zlib.crc32(str(int(now * 1_000_000)).encode()) % len(accepted)
-    return [*accepted[start:], *accepted[:start]]
-
-
-def _finish_key(one: Candidate) -> _Key:
-    known = one.snapshot
-    load = known.load_percent
-    return (one.expected_finish_s, not known.has_gpu, 50.0 if load is None else load, known.engine_id)
-
-
-def _load_key(one: Candidate) -> _Key:
-    known = one.snapshot
-    load = known.load_percent
-    busy = known.in_flight / (known.slots or 1)
-    return (busy, not known.has_gpu, 50.0 if load is None else load, known.engine_id)
-
-
-POLICIES: dict[str, Callable[[Request, list[Candidate], float], list[Candidate]]] = {
-    "expected_finish": _by_finish,
-    "least_load": _by_load,
-    "round_robin": _in_turn,
-}

@@ -33,6 +33,11 @@ class Sightings:
         """Whether an engine gets nothing from here for the moment."""
         return self._resting.get(engine_id, 0.0) > self._clock()
 
+    def any_rests(self) -> bool:
+        """Whether any engine gets nothing from here for the moment."""
+        now = self._clock()
+        return any(until > now for until in self._resting.values()) if self._resting else False
+
     def rest(self, engine_id: int, seconds: float) -> None:
         """Send an engine nothing for so long."""
         self._resting[engine_id] = self._clock() + seconds

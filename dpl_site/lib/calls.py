@@ -7,6 +7,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import time
 import weakref
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -73,7 +74,7 @@ class Caller:
     def _kept(self, place: Place) -> Connection | None:
         """The connection to a place that was used last, unless the server is about to close it."""
         kept = self._idle.get(place)
-        oldest = asyncio.get_running_loop().time() - KEEP_ALIVE_S
+        oldest = time.monotonic() - KEEP_ALIVE_S
         while kept:
             connection = kept.pop()
             if connection.is_open and connection.idle_since > oldest:
@@ -138,7 +139,7 @@ class Caller:
     def _close_idle(self) -> None:
         """Close what has lain idle, and come again while anything is left."""
         loop = asyncio.get_running_loop()
-        oldest = loop.time() - KEEP_ALIVE_S
+        oldest = time.monotonic() - KEEP_ALIVE_S
         for place, kept in list(self._idle.items()):
             for connection in [one for one in kept if one.idle_since <= oldest or not one.is_open]:
                 kept.remove(connection)

@@ -7,6 +7,7 @@ Parsing is llhttp's, through httptools.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -170,7 +171,7 @@ class Connection(asyncio.Protocol):
             return
         self.resume()
         if self._parser.should_keep_alive() and not transport.get_write_buffer_size():
-            self.idle_since = self._loop.time()
+            self.idle_since = time.monotonic()
             self._on_free(self)
         else:
             transport.abort()

@@ -77,9 +77,9 @@ class WebPresence:
 
     def begin(self) -> None:
         """Be present from now on; a second time changes nothing."""
-        loop = asyncio.get_running_loop()
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._keep(), name="presence")
+        # Asked before each request; asking for the running loop would be a call of the system.
+        if self._task is None or self._task.done() or not self._task.get_loop().is_running():
+            self._task = asyncio.get_running_loop().create_task(self._keep(), name="presence")
 
     async def end(self) -> None:
         """Be present no more."""

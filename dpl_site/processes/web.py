@@ -20,6 +20,9 @@ from dpl_site.processes.connections import BoundedConnection
 from dpl_site.processes.refusal import CannotStart
 
 BACKLOG = 2048
+ACCEPTS = 16
+"""How many connections are taken in one turn of the event loop. uvloop takes one for each listening socket, which under
+load let a new client wait for seconds behind those that were there."""
 STOP_WITHIN_S = 5
 GARBAGE = (10_000, 10, 10)
 """New objects before the youngest are looked through, and so on: a request makes hundreds that need no looking."""
@@ -65,7 +68,7 @@ def serve(host: str, port: int) -> None:
     with contextlib.closing(listen(host, port)) as listener:
         server = Server(configuration())
         watch_parent(server.stop)
-        server.run(sockets=[listener])
+        server.run(sockets=[listener, *(listener.dup() for _ in range(ACCEPTS - 1))])
 
 
 def configuration() -> uvicorn.Config:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -54,10 +55,12 @@ class OpenAICollector:
             events = self._events.feed(data)
         except LineTooLong as error:
             raise ReplyTooLarge(f"The answer passed its limit: {error}.") from error
-        held = False
-        for event in events:
-            held = self._take(event) or held
-        return held
+        size = self._size
+        for chunk in self._chunks(events):
+            self._take(chunk)
+        if self._size > self._max_bytes:
+            raise ReplyTooLarge(f"The answer is larger than {self._max_bytes} bytes.")
+        return self._size > size
 
     def finish(self) -> Reply:
         """The whole answer in the non-streaming shape."""
@@ -97,23 +100,34 @@ class OpenAICollector:
         if event.strip() == b"[DONE]":
             self._is_done = True
             return
-        try:
-            orjson.loads(event)
-        except orjson.JSONDecodeError:
-            return
-        self._take(event)
+        with contextlib.suppress(orjson.JSONDecodeError):
+            self._take(orjson.loads(event))
 
-    def _take(self, event: bytes) -> bool:
-        if event[:1] != b"{" and event.strip() == b"[DONE]":
+    def _chunks(self, events: Sequence[bytes]) -> Iterable[Any]:
+        """The events' JSON, parsed in one call, which costs a third of one for each; one by one where that fails."""
+        if events and events[-1] == b"[DONE]":
             self._is_done = True
-            return False
+            events = events[:-1]
         try:
-            chunk = orjson.loads(event)
-        except orjson.JSONDecodeError as error:
-            raise InvalidReply(f"The engine streamed an event that is not JSON: {error}.") from error
+            chunks: list[Any] = orjson.loads(b"[%b]" % b",".join(events))
+        except orjson.JSONDecodeError:
+            chunks = []
+        return chunks if len(chunks) == len(events) else self._one_by_one(events)
+
+    def _one_by_one(self, events: Iterable[bytes]) -> Iterator[Any]:
+        for event in events:
+            if event.strip() == b"[DONE]":
+                self._is_done = True
+                continue
+            try:
+                yield orjson.loads(event)
+            except orjson.JSONDecodeError as error:
+                raise InvalidReply(f"The engine streamed an event that is not JSON: {error}.") from error
+
+    def _take(self, chunk: Any) -> None:
         if chunk is None:
             # How llama.cpp begins the stream of a completion of several prompts.
-            return False
+            return
         if not isinstance(chunk, dict):
             raise InvalidReply("The engine streamed an event that is not a JSON object.")
         if chunk.get("error"):
@@ -124,15 +138,11 @@ class OpenAICollector:
             }
         if not _LATE.isdisjoint(chunk):
             self._late |= {name: chunk[name] for name in chunk if name in _LATE and chunk[name] is not None}
-        size = self._size
         try:
             for choice in chunk.get("choices") or ():
                 self._take_choice(choice)
         except (AttributeError, TypeError) as error:
             raise InvalidReply(f"The engine streamed an event of an unknown shape: {error}.") from error
-        if self._size > self._max_bytes:
-            raise ReplyTooLarge(f"The answer is larger than {self._max_bytes} bytes.")
-        return self._size > size
 
     def _take_choice(self, said: dict[str, Any]) -> None:
         index = said.get("index") or 0

@@ -263,3 +263,26 @@ async def test_a_flood_of_wrong_keys_is_bounded_in_memory_and_threads(
     assert await authenticate_async(bearer(plain)) is not None
     lookers = [one for one in threading.enumerate() if one.name.startswith("keys")]
     assert len(lookers) <= authentication.LOOKERS
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_requests_of_one_moment_wait_for_one_lookup_of_their_key(
+    people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain = await call(key_create, user=people["otto"], name="ci")
+    lookups: list[str] = []
+    look_up = authentication._look_up
+
+    def counted(digest: str) -> Principal | None:
+        lookups.append(digest)
+        return look_up(digest)
+
+    monkeypatch.setattr(authentication, "_look_up", counted)
+    asked = [asyncio.create_task(authenticate_async(bearer(plain))) for _ in range(50)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert {answer.username for answer in answers[1:] if isinstance(answer, Principal)} == {"otto"}
+    assert len(answers[1:]) == 49
+    assert len(lookups) == 1

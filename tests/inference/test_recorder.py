@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 
@@ -27,8 +28,10 @@ class Written:
         self.is_away = False
         self.loses_answers = False
         self.threads: set[str] = set()
+        self.takes_s = 0.0
 
     def __call__(self, *, batch: Batch) -> None:
+        time.sleep(self.takes_s)
         self.threads.add(threading.current_thread().name)
         if self.is_away:
             raise OperationalError("gone")
@@ -195,3 +198,35 @@ async def test_when_very_many_come_some_are_counted_only_and_failures_have_room_
     with caplog.at_level(logging.INFO):
         await kept.close()
     assert "2 requests are in the sums of usage and in the metrics" in caplog.text
+
+
+async def test_while_requests_keep_coming_they_are_written_in_batches_not_a_few_at_a_time(
+    made: Made, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "FLUSH_S", 0.05)
+    written.takes_s = 0.003
+    kept = made()
+    running = asyncio.create_task(kept.run())
+    for number in range(200):
+        kept.add(record(str(number)))
+        await asyncio.sleep(0.001)
+    running.cancel()
+    await kept.close()
+    assert written.ids == [str(number) for number in range(200)]
+    assert len(written.batches) < 20
+
+
+async def test_what_is_more_than_a_batch_does_not_wait_for_the_next_time(
+    made: Made, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "FLUSH_S", 0.2)
+    monkeypatch.setattr(recorder, "BATCH", 10)
+    kept = made()
+    for number in range(35):
+        kept.add(record(str(number)))
+    running = asyncio.create_task(kept.run())
+    await until(lambda: len(written.ids) >= 30)
+    assert [len(batch.records) for batch in written.batches[:3]] == [10, 10, 10]
+    running.cancel()
+    await kept.close()
+    assert len(written.ids) == 35

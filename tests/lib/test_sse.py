@@ -60,3 +60,23 @@ def test_it_bounds_an_event_of_many_lines() -> None:
     events = Events(20)
     with pytest.raises(LineTooLong):
         events.feed(b"data: 0123456789\n" * 3)
+
+
+PLAIN = b'data: {"a": 1}\n\ndata: {"b": "x"}\n\ndata:  two\n\ndata: [DONE]\n\n'
+
+
+@given(st.lists(st.integers(min_value=0), max_size=6))
+def test_whole_events_of_one_line_each_are_the_same_as_any_others(cuts: list[int]) -> None:
+    events = Events(1000)
+    found = [event for piece in _pieces(PLAIN, cuts) for event in events.feed(piece)]
+    assert found == [b'{"a": 1}', b'{"b": "x"}', b" two", b"[DONE]"]
+    assert events.rest() == []
+
+
+def test_an_event_of_several_lines_among_plain_ones_is_joined() -> None:
+    assert Events(1000).feed(b"data: a\n\ndata: b\ndata: c\n\ndata: d\n\n") == [b"a", b"b\nc", b"d"]
+
+
+def test_plain_events_have_the_same_limit() -> None:
+    with pytest.raises(LineTooLong):
+        Events(10).feed(b"data: 12345678901\n\n")

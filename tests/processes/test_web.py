@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import signal
 import socket
@@ -12,11 +13,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import uvloop
 from pytest_django import Settings
 
 from dpl_site.processes.ports import free_port
 from dpl_site.processes.refusal import CannotStart
-from dpl_site.processes.web import configuration, listen, url_of
+from dpl_site.processes.web import Server, configuration, listen, serve, url_of
 from nodes.instances import alive
 from tests.processes.site_process import SiteProcess
 from tests.processes.supervised import wait_until
@@ -109,6 +111,40 @@ def test_it_serves_is_present_and_ends_in_order(web: Web) -> None:
     assert not alive().exists()
     assert "Traceback" not in process.output
     assert "ERROR" not in process.output
+
+
+def be_busy(seconds: float) -> None:
+    """Hold the event loop up, as many requests do."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        continue
+
+
+def test_many_new_clients_are_taken_in_one_turn_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By real sockets: each turn of this loop lasts 50 ms, and 30 clients would else wait for as many turns."""
+    taken: list[float] = []
+
+    class Client(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            taken.append(time.monotonic())
+            transport.close()
+
+    async def take(sockets: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(Client, sock=one) for one in sockets]
+        clients = [socket.create_connection(sockets[0].getsockname()) for _ in range(30)]
+        while len(taken) < len(clients):
+            await asyncio.sleep(0)
+            be_busy(0.05)
+        for server in servers:
+            server.close()
+        for client in clients:
+            client.close()
+
+    monkeypatch.setattr(Server, "run", lambda self, sockets: uvloop.run(take(sockets)))
+    serve("127.0.0.1", 0)
+    turns = {round((at - taken[0]) / 0.05) for at in taken}
+    assert len(turns) <= 4
 
 
 @pytest.mark.slow

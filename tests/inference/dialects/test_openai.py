@@ -244,6 +244,25 @@ class TestStreams:
                 _collect(piece, limit=200)
 
 
+class TestManyEventsAtOnce:
+    def test_they_give_what_they_give_one_by_one(self) -> None:
+        assert orjson.loads(_collect(b"".join(STREAM)).json) == WHOLE
+
+    def test_the_end_in_their_middle_is_seen_and_what_is_before_it_kept(self) -> None:
+        collector = DIALECT.collector(100_000)
+        collector.feed(b"".join([*STREAM, _chunk(usage=USAGE)]))
+        assert collector.is_done
+        assert orjson.loads(collector.finish().json)["choices"] == WHOLE["choices"]
+
+    def test_one_that_is_not_json_among_them_is_said(self) -> None:
+        with pytest.raises(errors.InvalidReply, match="not JSON"):
+            _collect(STREAM[0] + b"data: {oops\n\n" + STREAM[3])
+
+    def test_one_that_only_looks_like_json_among_others_is_said(self) -> None:
+        with pytest.raises(errors.InvalidReply, match="not JSON"):
+            _collect(STREAM[0] + b"data: {}, {}\n\n" + STREAM[3])
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("status", "body", "kind", "said"),
