@@ -128,10 +128,8 @@ class HttpClient:
             (b"x-request-id", trace.request_id.get().encode()),
             *_allowed_origin(self._scope),
         ]
-        if more or self.told:
-            headers += [
-                (name.encode(), _latin(value)) for name, value in {**self.told, **(more or {})}.items()
-            ]
+        if told := {**self.told, **more} if more and self.told else more or self.told:
+            headers += [(name.encode(), _latin(value)) for name, value in told.items()]
         if route is not None:
             headers += _node_headers(route.target.node_id, route.node_name)
         await self._say({"type": "http.response.start", "status": status, "headers": headers})

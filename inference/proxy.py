@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import lru_cache
 
 from yarl import URL
 
@@ -83,7 +84,7 @@ class Proxy:
         avoid: set[int] = set()
         last: InferenceError | None = None
         while True:
-            attempt = ExitStack()
+            attempt = _Attempt(self._pool)
             stack.callback(attempt.close)
             wanted = Request(
                 model=asked.model,
@@ -115,7 +116,7 @@ class Proxy:
 
     # --- Where to -----------------------------------------------------------------------------------------
 
-    async def _route(self, wanted: Request, attempt: ExitStack, note: Note) -> Route:
+    async def _route(self, wanted: Request, attempt: _Attempt, note: Note) -> Route:
         """An engine and a slot of it, released with `attempt`."""
         roster = await self._roster.now()
         decision = self._choose(wanted, roster)
@@ -126,7 +127,7 @@ class Proxy:
         if not decision.candidates:
             raise nowhere(wanted, list(roster.snapshots.values()), decision)
         held = await self._slot([one.engine_id for one in decision.candidates])
-        attempt.callback(self._pool.give, held)
+        attempt.held = held
         candidate = next(one for one in decision.candidates if one.engine_id == held.engine_id)
         node_name = roster.snapshots[held.engine_id].node_name
         note.chosen(candidate, node_name)
@@ -164,7 +165,7 @@ class Proxy:
         surface: Surface | VectorSurface,
         asked: Asked,
         client: Client,
-        attempt: ExitStack,
+        attempt: _Attempt,
         request_id: str,
     ) -> None:
         exchange = _exchange(route, surface, asked, client, self._limits)
@@ -187,14 +188,15 @@ class Proxy:
         self._succeeded(route, reply)
         self._homes.note(asked.prefix, route.target.engine_id)
 
-    async def _open(self, exchange: Exchange, attempt: ExitStack, request_id: str) -> Answer:
+    async def _open(self, exchange: Exchange, attempt: _Attempt, request_id: str) -> Answer:
         """Send the call; its answer's head. Its connection is closed with `attempt` unless it is read to its end."""
         target, call = exchange.route.target, exchange.call
         try:
             url = url_of(target.base_url, call.path)
         except LlmUrlError as error:
             raise Unreachable(error.message) from error
-        headers = headers_of({**headers_for(target.api_key), **trace.passed_on(), "X-Request-ID": request_id})
+        own = headers_of({**trace.passed_on(), "X-Request-ID": request_id})
+        headers = _known_headers(target.api_key) + own
         try:
             return await exchange.meanwhile(self._posted(url, headers, call.body, attempt))
         except Silent:
@@ -202,7 +204,7 @@ class Proxy:
         except CallFailed as error:
             raise Unreachable(f"{error.message[:1].upper()}{error.message[1:]}.") from error
 
-    async def _posted(self, url: URL, headers: bytes, body: bytes, attempt: ExitStack) -> Answer:
+    async def _posted(self, url: URL, headers: bytes, body: bytes, attempt: _Attempt) -> Answer:
         """The answer's head. A kept connection that breaks at once was closed by the engine meanwhile, as llama.cpp
         does after a hundred requests: the call is sent once more, over a new one.
         """
@@ -214,7 +216,7 @@ class Proxy:
                 raise
             answer = await self._caller.post(url, headers, body, is_fresh=True)
         # A client may leave at the moment of its answer: from here on the connection's end is seen to.
-        attempt.callback(answer.close)
+        attempt.answer = answer
         return answer
 
     def _note_context(self, route: Route, asked: Asked) -> None:
@@ -227,6 +229,34 @@ class Proxy:
         self._sightings.succeeded(
             route.target.engine_id, route.candidate.model, reply, was_trial=route.was_on_trial
         )
+
+
+class _Attempt:
+    """What one try holds: a slot, and from the head of an answer on its connection."""
+
+    __slots__ = ("_pool", "answer", "held")
+
+    def __init__(self, pool: SlotPool) -> None:
+        self._pool = pool
+        self.held: Held | None = None
+        self.answer: Answer | None = None
+
+    def close(self) -> None:
+        """Let go of the connection, then of the slot; a second time changes nothing."""
+        held, answer = self.held, self.answer
+        self.held = self.answer = None
+        try:
+            if answer is not None:
+                answer.close()
+        finally:
+            if held is not None:
+                self._pool.give(held)
+
+
+@lru_cache(maxsize=1024)
+def _known_headers(api_key: str) -> bytes:
+    """The lines that are the same for every call to an engine. Raises EngineRejectsUs."""
+    return headers_of(headers_for(api_key))
 
 
 def _is_for_another(error: InferenceError) -> bool:

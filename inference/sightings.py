@@ -46,10 +46,9 @@ class Sightings:
         """A real generation came through; `was_trial` when the engine's breaker was open."""
         seconds = (reply.duration_ms or 0) / 1000
         self._tallies[engine_id, model].add(seconds=seconds, tokens=reply.completion_tokens)
-        had_trouble = was_trial or self._streaks[engine_id].failures > 0
-        verdict = breaker.after_success(self._streaks[engine_id])
-        self._streaks[engine_id] = verdict.streak
-        if verdict.closes and had_trouble:
+        streak = self._streaks.pop(engine_id, None)
+        had_trouble = was_trial or (streak is not None and streak.failures > 0)
+        if had_trouble and breaker.after_success(streak or breaker.Streak()).closes:
             self.chore(slots.close_breaker, engine_id=engine_id)
 
     def failed(self, engine_id: int, error: InferenceError) -> None:

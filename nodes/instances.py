@@ -143,12 +143,15 @@ class Heartbeat:
     @property
     def is_late(self) -> bool:
         """Nothing new may be dispatched: the row was not renewed for 5 s, or the parent is gone."""
-        return self.is_lost or time.monotonic() - self._last > LATE_S
+        now = time.monotonic()
+        return now - self._last > LATE_S or self._is_lost(now)
 
     @property
     def is_lost(self) -> bool:
         """What this process owns is no longer its own: close everything."""
-        now = time.monotonic()
+        return self._is_lost(time.monotonic())
+
+    def _is_lost(self, now: float) -> bool:
         # Asked before each dispatch, and the answer takes three calls of the system.
         if now >= self._ask_parent_at:
             self._has_no_parent, self._ask_parent_at = parent_is_lost(), now + PARENT_EVERY_S

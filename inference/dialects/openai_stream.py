@@ -140,16 +140,12 @@ class OpenAICollector:
             self._late |= {name: chunk[name] for name in chunk if name in _LATE and chunk[name] is not None}
         try:
             for choice in chunk.get("choices") or ():
-                self._take_choice(choice)
+                index = choice.get("index") or 0
+                if index not in self._choices:
+                    self._choices[index] = _Choice()
+                self._size += self._choices[index].take(choice)
         except (AttributeError, TypeError) as error:
             raise InvalidReply(f"The engine streamed an event of an unknown shape: {error}.") from error
-
-    def _take_choice(self, said: dict[str, Any]) -> None:
-        index = said.get("index") or 0
-        choice = self._choices.get(index)
-        if choice is None:
-            choice = self._choices[index] = _Choice()
-        self._size += choice.take(said)
 
 
 class _Choice:
@@ -165,7 +161,7 @@ class _Choice:
 
     def take(self, said: dict[str, Any]) -> int:
         """Add one chunk's part; gives the size of what was kept of it, 0 when it held no token."""
-        delta = said.get("delta") or {}
+        delta: dict[str, Any] = said.get("delta") or {}
         size = 0
         if "text" in said and isinstance(said["text"], str):
             self._texts.setdefault("text", []).append(said["text"])
@@ -183,7 +179,8 @@ class _Choice:
                 self._message[name] = value
         if said.get("logprobs"):
             size += self._take_logprobs(said["logprobs"])
-        self.finish_reason = said.get("finish_reason") or self.finish_reason
+        if reason := said.get("finish_reason"):
+            self.finish_reason = reason
         return size
 
     def whole(self, index: int) -> dict[str, Any]:

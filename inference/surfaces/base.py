@@ -207,7 +207,5 @@ def _opening_of(content: Any) -> bytes:
 
 def with_model(asked: Asked, model: str, **changes: Any) -> bytes:
     """The request's body with the engine's name of the model; as it came where nothing differs."""
-    wanted = {"model": model} | changes
-    if all(asked.body.get(name) == value for name, value in wanted.items()):
-        return asked.raw
-    return orjson.dumps({**asked.body, **wanted})
+    changed = {**asked.body, "model": model, **changes}
+    return asked.raw if changed == asked.body else orjson.dumps(changed)
