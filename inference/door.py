@@ -105,6 +105,8 @@ class _Bounds:
     One timer serves most requests: they are over before it is due, and nothing else need be made for them.
     """
 
+    __slots__ = ("_body", "_client", "_cut", "_loop", "_receive", "_timer", "_watching")
+
     def __init__(
         self,
         receive: Receive,

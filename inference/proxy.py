@@ -85,7 +85,7 @@ class Proxy:
         last: InferenceError | None = None
         while True:
             attempt = _Attempt(self._pool)
-            stack.callback(attempt.close)
+            stack.push(attempt)
             wanted = Request(
                 model=asked.model,
                 embeds=surface.embeds,
@@ -240,6 +240,12 @@ class _Attempt:
         self._pool = pool
         self.held: Held | None = None
         self.answer: Answer | None = None
+
+    def __enter__(self) -> _Attempt:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the connection, then of the slot; a second time changes nothing."""

@@ -17,7 +17,7 @@ TIE_BOUND = 1.05
 """Engines that would be done within so much of the best are taken for equally good."""
 _64_BITS = 2**64 - 1
 
-_Key = tuple[float, ...]
+_Key = tuple[float, tuple[bool, float, int]]
 
 
 def _by_finish(request: Request, accepted: list[Candidate], now: float) -> list[Candidate]:
@@ -88,16 +88,12 @@ def _in_turn(request: Request, accepted: list[Candidate], now: float) -> list[Ca
 
 
 def _finish_key(one: Candidate) -> _Key:
-    known = one.snapshot
-    load = known.load_percent
-    return (one.expected_finish_s, not known.has_gpu, 50.0 if load is None else load, known.engine_id)
+    return one.expected_finish_s, one.snapshot.tie
 
 
 def _load_key(one: Candidate) -> _Key:
     known = one.snapshot
-    load = known.load_percent
-    busy = known.in_flight / (known.slots or 1)
-    return (busy, not known.has_gpu, 50.0 if load is None else load, known.engine_id)
+    return known.in_flight / (known.slots or 1), known.tie
 
 
 POLICIES: dict[str, Callable[[Request, list[Candidate], float], list[Candidate]]] = {

@@ -50,6 +50,13 @@ class EngineSnapshot:
     speeds: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    tie: tuple[bool, float, int] = field(init=False, compare=False, repr=False)
+    """What decides between engines that would be done at the same moment: GPU before CPU, then the lower load."""
+
+    def __post_init__(self) -> None:
+        load = 50.0 if self.load_percent is None else self.load_percent
+        object.__setattr__(self, "tie", (not self.has_gpu, load, self.engine_id))
+
     def has_loaded(self, model: str) -> bool:
         """Whether a model is resident here."""
         return model in self.resident or self.embedders.get(model, False)
@@ -184,14 +191,14 @@ def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> s
 
     Vectors by any model come from one that only embeds.
     """
-    embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else []
+    embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else ()
     if not asked:
         return next(iter(embedders if embeds else snapshot.resident or snapshot.on_disk), None)
     wanted = spellings(snapshot.aliases.get(asked, asked) if snapshot.aliases else asked)
-    names = snapshot.resident + snapshot.on_disk
-    for name in (*embedders, *names) if embedders else names:
-        if name in wanted:
-            return name
+    for names in (embedders, snapshot.resident, snapshot.on_disk):
+        for name in names:
+            if name in wanted:
+                return name
     return None
 
 
@@ -201,11 +208,15 @@ def expected_finish(request: Request, snapshot: EngineSnapshot, model: str) -> f
     Measured seconds per request where there are some, else (queued + own tokens) ÷ tokens per second; requests
     in flight share the slots, those beyond wait a turn each; loading a model that is not resident is added.
     """
-    speed = snapshot.speeds.get(model, UNMEASURED_TOKENS_PER_SECOND)
-    own = snapshot.seconds.get(model, request.expected_tokens / speed)
-    waiting_turns = snapshot.in_flight / (snapshot.slots or 1)
+    own = snapshot.seconds.get(model)
+    if own is None or snapshot.queued_tokens:
+        speed = snapshot.speeds.get(model, UNMEASURED_TOKENS_PER_SECOND)
+        own = request.expected_tokens / speed if own is None else own
+        queued = snapshot.queued_tokens / speed
+    else:
+        queued = 0.0
     load = 0.0 if model in snapshot.resident or snapshot.has_loaded(model) else LOAD_SECONDS
-    return own * (1 + waiting_turns) + snapshot.queued_tokens / speed + load
+    return own * (1 + snapshot.in_flight / (snapshot.slots or 1)) + queued + load
 
 
 def _facts(snapshot: EngineSnapshot, model: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+AGAIN_S = 1.0
 FORGET_S = 5.0
 """How long the rest of a refused body is read and forgotten."""
 EXIT_STACK = "dpl.exit_stack"
@@ -47,18 +49,29 @@ class Beside(Protocol):
 
 
 class Together:
-    """Several that run beside requests: begun in the reverse order of their end."""
+    """Several that run beside requests: begun in the reverse order of their end.
+
+    Each request asks for it, and looking at all parts takes longer than such a question should: those that were begun
+    in this loop are looked at again after AGAIN_S.
+    """
 
     def __init__(self, *parts: Beside) -> None:
         self._parts = parts
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._again_at = 0.0
 
     def begin(self) -> None:
         """Start all."""
+        now = time.monotonic()
+        if now < self._again_at and self._loop is not None and self._loop.is_running():
+            return
+        self._loop, self._again_at = asyncio.get_running_loop(), now + AGAIN_S
         for part in reversed(self._parts):
             part.begin()
 
     async def end(self) -> None:
         """Stop all, the first first."""
+        self._loop = None
         for part in self._parts:
             await part.end()
 
