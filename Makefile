@@ -16,6 +16,7 @@ RUNTIME := $(STAMPS)/runtime
 DEV := $(STAMPS)/dev
 SLOW := $(STAMPS)/slow
 CLIENTS := $(STAMPS)/clients
+PAGES := $(STAMPS)/pages
 MADE := $(STAMPS)/venv
 
 # An environment whose Python was upgraded or removed is made anew.
@@ -32,19 +33,19 @@ help: ## say what there is
 	@echo "make TARGET [ARGS='…'] [PYTHON=python3.12]"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: $(STAMPS)/$(LEVEL) $(if $(filter slow,$(LEVEL)),$(CLIENTS)) ## install what the site needs (LEVEL=dev: and the tests; LEVEL=slow: everything)
+setup: $(STAMPS)/$(LEVEL) $(PAGES) $(if $(filter slow,$(LEVEL)),$(CLIENTS)) ## install what the site needs (LEVEL=dev: and the tests; LEVEL=slow: everything)
 	@:
 
-demo: $(RUNTIME) ## start a demonstration: three simulated nodes, a sample dataset
+demo: $(RUNTIME) $(PAGES) ## start a demonstration: three simulated nodes, a sample dataset
 	@exec $(PY) manage.py demo $(ARGS)
 
-up: $(RUNTIME) ## start this installation: web, controller, worker, agent
+up: $(RUNTIME) $(PAGES) ## start this installation: web, controller, worker, agent
 	@exec $(PY) manage.py up $(ARGS)
 
-test: $(DEV) ## run the quick tests
+test: $(DEV) $(PAGES) ## run the quick tests
 	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-all: $(SLOW) $(CLIENTS) ## run the linters, the quick tests on SQLite and on PostgreSQL, and the slow ones
+test-all: $(SLOW) $(PAGES) $(CLIENTS) ## run the linters, the quick tests on SQLite and on PostgreSQL, and the slow ones
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory test
 	@$(PY) -m tests.on_postgres -n $(WORKERS) $(ARGS)
@@ -56,20 +57,20 @@ lint: $(DEV) ## check style, format, types and the direction of imports
 	@$(PY) -m mypy .
 	@$(VENV)/bin/lint-imports
 
-bench: $(SLOW) ## measure, and write benchmarks/RESULTS.md
+bench: $(SLOW) $(PAGES) ## measure, and write benchmarks/RESULTS.md
 	@$(PY) -m benchmarks $(ARGS)
 
 lock: $(MADE) ## resolve requirements/*.in anew into *.txt (ARGS=--upgrade: newer versions)
 	@test -x $(VENV)/lock/bin/uv || { $(PY) -m venv $(VENV)/lock && \
 	  $(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check '$(LOCK_TOOL)'; }
-	@for level in runtime dev slow clients/openai2 clients/openai3; do echo "Locking requirements/$$level.txt"; \
+	@for level in runtime dev slow pages/node clients/openai2 clients/openai3; do echo "Locking requirements/$$level.txt"; \
 	  $(VENV)/lock/bin/uv pip compile requirements/$$level.in $(LOCK) $(ARGS) \
 	  -o requirements/$$level.txt > /dev/null || exit 1; done
 	@echo "Locking what the gateway's bench measures beside it"
 	@$(VENV)/lock/bin/uv pip compile benchmarks/gateway/litellm.in $(LOCK) $(ARGS) \
 	  -o benchmarks/gateway/litellm.txt > /dev/null
-	@if command -v npm > /dev/null; then cd tests/clients/js && \
-	  npm update --package-lock-only --omit-lockfile-registry-resolved=true --no-audit --no-fund --silent; fi
+	@if command -v npm > /dev/null; then for place in tests/clients/js requirements/pages; do (cd $$place && \
+	  npm update --package-lock-only --omit-lockfile-registry-resolved=true --no-audit --no-fund --silent); done; fi
 
 # --- What is installed --------------------------------------------------------------------------------------
 
@@ -87,6 +88,12 @@ $(SLOW): requirements/slow.txt $(MADE)
 	@echo "Installing what all tests need, real engines and databases too. This takes some minutes, once."
 	@$(PIP) --require-hashes -r requirements/slow.txt
 	@touch $(RUNTIME) $(DEV) $(SLOW)
+
+# What the pages are made of besides our own: npm packages, by the machine's npm or one from a wheel.
+$(PAGES): $(addprefix requirements/pages/,install.py package-lock.json node.txt) | $(RUNTIME)
+	@echo "Installing what the pages need, once."
+	@$(PY) requirements/pages/install.py
+	@touch $(PAGES)
 
 # Each client lives in an environment of its own: no single one could hold them all.
 $(CLIENTS): $(wildcard requirements/clients/*.txt) tests/clients/js/package-lock.json $(SLOW)

@@ -7,6 +7,7 @@ A bad value stops the start with the setting's name. Secrets may come from a fil
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,8 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = DPL_DATA_DIR / "staticfiles"
 STATIC_ROOT.mkdir(exist_ok=True)
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# The second is made at set-up: packages from npm, beside the interpreter that runs the site.
+STATICFILES_DIRS = [BASE_DIR / "static", Path(sys.prefix) / "pages" / "static"]
 WHITENOISE_USE_FINDERS = True
 
 # --- Security ---------------------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""The places that the menu, the shortcuts and the palette of every page lead to, and who may see which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from accounts.authentication import principal_of_user
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One entry: its name, the name of its URL, its icon in `static/img/icons.svg`, and who may go there.
+
+    `key` is what is pressed after `g`. `under` lists further paths that belong to it, by how they begin.
+    """
+
+    label: str | Promise
+    url: str
+    icon: str
+    key: str
+    scope: str = "read"
+    under: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A Place as one reader sees it on one page."""
+
+    label: str
+    href: str
+    icon: str
+    key: str
+    is_current: bool
+
+
+PLACES = (
+    Place(_("Fleet"), "fleet-page", "fleet", "f", under=("/nodes/",)),
+    Place(_("Datasets"), "jobs-page", "datasets", "d"),
+)
+
+
+def shown_to(request: HttpRequest) -> Iterator[Shown]:
+    """The places that this reader may go to."""
+    principal = principal_of_user(request.user)
+    for place in PLACES:
+        if principal is not None and principal.may(place.scope):
+            href = reverse(place.url)
+            is_here = request.path == href or (href != "/" and request.path.startswith(href))
+            is_current = is_here or request.path.startswith(place.under or ("\n",))
+            yield Shown(str(place.label), href, place.icon, place.key, is_current)
