@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def _with_affinity(request: Request, ordered: list[Candidate]) -> list[Candidate
             return ordered
         first = max(near, key=lambda one: _draw(request.prefix, one.engine_id))
         note = "the conversation's prefix belongs here"
-    kept = first._replace(note=note)
-    return [kept, *(one for one in ordered if one is not first)]
+    return _led_by(first, first._replace(note=note), ordered)
 
 
 def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
@@ -53,7 +53,13 @@ def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
         return ordered
     drawn = sorted(near, key=lambda one: _draw(int(now * 1_000_000), one.engine_id))[:2]
     first = min(drawn, key=_load_key)
-    return [first, *(one for one in ordered if one is not first)]
+    return _led_by(first, first, ordered)
+
+
+def _led_by(first: Candidate, told: Candidate, ordered: list[Candidate]) -> list[Candidate]:
+    """`first` before all others, as `told`."""
+    place = next(place for place, one in enumerate(ordered) if one is first)
+    return [told, *ordered[:place], *ordered[place + 1 :]]
 
 
 def _near(ordered: list[Candidate], bound: float) -> list[Candidate]:
@@ -61,7 +67,8 @@ def _near(ordered: list[Candidate], bound: float) -> list[Candidate]:
     if not ordered:
         return []
     limit, has_gpu = ordered[0].expected_finish_s * bound, ordered[0].snapshot.has_gpu
-    return [one for one in ordered if one.expected_finish_s <= limit and one.snapshot.has_gpu == has_gpu]
+    soon = takewhile(lambda one: one.expected_finish_s <= limit, ordered)
+    return [one for one in soon if one.snapshot.has_gpu == has_gpu]
 
 
 def _draw(seed: int, engine_id: int) -> int:

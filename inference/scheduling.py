@@ -191,15 +191,16 @@ def model_on(asked: str, snapshot: EngineSnapshot, *, embeds: bool = False) -> s
 
     Vectors by any model come from one that only embeds.
     """
-    embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name]) if embeds else ()
+    if asked in snapshot.resident and not embeds and asked not in snapshot.aliases:
+        return asked  # as it is with most
+    embedders: Sequence[str] = ()
+    if embeds:
+        embedders = sorted(snapshot.embedders, key=lambda name: not snapshot.embedders[name])
     if not asked:
         return next(iter(embedders if embeds else snapshot.resident or snapshot.on_disk), None)
-    wanted = spellings(snapshot.aliases.get(asked, asked) if snapshot.aliases else asked)
-    for names in (embedders, snapshot.resident, snapshot.on_disk):
-        for name in names:
-            if name in wanted:
-                return name
-    return None
+    wanted = spellings(snapshot.aliases.get(asked, asked))
+    names = (*embedders, *snapshot.resident, *snapshot.on_disk)
+    return next((name for name in names if name in wanted), None)
 
 
 def expected_finish(request: Request, snapshot: EngineSnapshot, model: str) -> float:

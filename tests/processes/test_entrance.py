@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dpl_site.processes import entrance
-from dpl_site.processes.entrance import EXIT_STACK, LimitedBody, Message, Receive, Scope, Send, Site
+from dpl_site.processes.entrance import EXIT_STACK, LimitedBody, Message, Receive, Scope, Send, Site, Together
 
 
 class Beside:
@@ -161,6 +161,33 @@ async def test_what_runs_beside_begins_with_a_request_where_there_is_no_lifespan
     beside, talk = Beside(), Talk(b"")
     await site(Answering("pages"), beside=beside)(http(), talk.receive, talk.send)
     assert beside.begun == 1
+
+
+async def test_several_beside_are_looked_at_again_after_a_moment_and_at_once_after_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = Beside(), Beside()
+    both = Together(one, other)
+    for _ in range(3):
+        both.begin()
+    assert (one.begun, other.begun) == (1, 1)
+    monkeypatch.setattr(entrance, "AGAIN_S", 0.0)
+    await both.end()
+    both.begin()
+    both.begin()
+    assert (one.begun, one.ended) == (3, 1)
+
+
+def test_several_beside_begin_anew_in_another_event_loop() -> None:
+    one = Beside()
+    both = Together(one)
+
+    async def once() -> None:
+        both.begin()
+
+    asyncio.run(once())
+    asyncio.run(once())
+    assert one.begun == 2
 
 
 class Reading(Answering):
