@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _npm(folder: str) -> tuple[list[str], dict[str, str]]:
-    """How npm is called, and with which environment; where the machine has none it comes into `folder` for this once."""
+    """How npm is called, and with which environment; one that the machine lacks comes into `folder`."""
     found = shutil.which("npm")
     if found is not None:
         return [found], dict(os.environ)
