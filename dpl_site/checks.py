@@ -25,6 +25,7 @@ CHECKS = MappingProxyType(
         "dpl.W005": "The data folder can be read by other users of this machine.",
         "dpl.W006": "Less disk space is free than DPL_MIN_FREE_DISK_MB asks for.",
         "dpl.W007": "DPL_TRUSTED_PROXIES is '*': any client may claim any address.",
+        "dpl.W008": "What the pages need from npm is not installed: they look bare, and charts are missing.",
         "dpl.E001": "A file of secrets can be read by other users of this machine.",
     }
 )
@@ -37,6 +38,7 @@ _HINTS = MappingProxyType(
         "dpl.W003": "Set DPL_DATA_DIR to a local disk, or DATABASE_URL to a PostgreSQL server.",
         "dpl.W004": "List the origins that need it in DPL_CORS_ORIGINS.",
         "dpl.W006": "Free some space, or lower DPL_MIN_FREE_DISK_MB; uploads are refused meanwhile.",
+        "dpl.W008": "Run make setup.",
         "dpl.W007": "List the addresses of your proxies in DPL_TRUSTED_PROXIES.",
     }
 )
@@ -93,7 +95,13 @@ def check_storage(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> l
     return found
 
 
-OURS = (check_exposure, check_secrets, check_storage)
+def check_pages(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """What is laid out beside the interpreter at set-up."""
+    place = settings.PAGES_PACKAGES
+    return [] if (place / "vendor" / "tabler.css").exists() else [_message("dpl.W008", about=str(place))]
+
+
+OURS = (check_exposure, check_secrets, check_storage, check_pages)
 
 
 def file_system_of(path: Path, mounts: Sequence[tuple[str, str]] | None = None) -> str:

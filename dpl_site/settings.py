@@ -195,8 +195,9 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = DPL_DATA_DIR / "staticfiles"
 STATIC_ROOT.mkdir(exist_ok=True)
-# The second is made at set-up: packages from npm, beside the interpreter that runs the site.
-STATICFILES_DIRS = [BASE_DIR / "static", Path(sys.prefix) / "pages" / "static"]
+PAGES_PACKAGES = Path(sys.prefix) / "pages" / "static"
+"""Made at set-up from npm's packages, beside the interpreter that runs the site."""
+STATICFILES_DIRS = [BASE_DIR / "static", *([PAGES_PACKAGES] if PAGES_PACKAGES.exists() else [])]
 WHITENOISE_USE_FINDERS = True
 
 # --- Security ---------------------------------------------------------------------------------------------

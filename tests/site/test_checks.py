@@ -117,3 +117,12 @@ def test_sqlite_on_a_network_file_system_is_told(monkeypatch: pytest.MonkeyPatch
     (found,) = checks.check_storage()
     assert found.id == "dpl.W003"
     assert "(nfs4)" in found.msg or "nfs4" in found.msg
+
+
+def test_pages_without_their_packages_are_told(settings: Settings, tmp_path: Path) -> None:
+    settings.PAGES_PACKAGES = tmp_path
+    (found,) = checks.check_pages()
+    assert (found.id, found.hint) == ("dpl.W008", "Run make setup.")
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / "tabler.css").touch()
+    assert checks.check_pages() == []
