@@ -27,7 +27,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-all lint bench lock anew
+.PHONY: help setup demo up test test-all lint bench pictures lock anew
 
 help: ## say what there is
 	@echo "make TARGET [ARGS='…'] [PYTHON=python3.12]"
@@ -59,6 +59,9 @@ lint: $(DEV) ## check style, format, types and the direction of imports
 
 bench: $(SLOW) $(PAGES) ## measure, and write benchmarks/RESULTS.md
 	@$(PY) -m benchmarks $(ARGS)
+
+pictures: $(SLOW) $(PAGES) ## take a picture of every page of a demo (ARGS=--readme: and keep the README's)
+	@$(PY) -m tests.e2e.pictures $(ARGS)
 
 lock: $(MADE) ## resolve requirements/*.in anew into *.txt (ARGS=--upgrade: newer versions)
 	@test -x $(VENV)/lock/bin/uv || { $(PY) -m venv $(VENV)/lock && \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -111,7 +112,10 @@ def check_embeddings(side: Side) -> Any:
 def check_cancelled_stream(side: Side) -> Any:
     stream = chat(side, stream=True, max_tokens=450)
     next(iter(stream))
+    # Collected here: the collector closes the connection, and would block for ever within the client's next request,
+    # which holds the lock of the same pool.
     del stream
+    gc.collect()
     return told(chat(side))
 
 
