@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -46,11 +47,15 @@ PLACES = (
 
 
 def shown_to(request: HttpRequest) -> Iterator[Shown]:
-    """The places that this reader may go to."""
+    """The places that this reader may go to, of those that this site serves."""
     principal = principal_of_user(request.user)
     for place in PLACES:
         if principal is not None and principal.may(place.scope):
-            href = reverse(place.url)
-            is_here = request.path == href or (href != "/" and request.path.startswith(href))
-            is_current = is_here or request.path.startswith(place.under or ("\n",))
-            yield Shown(str(place.label), href, place.icon, place.key, is_current)
+            with suppress(NoReverseMatch):
+                yield _shown(place, reverse(place.url), request.path)
+
+
+def _shown(place: Place, href: str, path: str) -> Shown:
+    is_here = path == href or (href != "/" and path.startswith(href))
+    is_current = is_here or any(path.startswith(begin) for begin in place.under)
+    return Shown(str(place.label), href, place.icon, place.key, is_current)
