@@ -15,6 +15,7 @@ from typing import Any
 from tests.engines.simulated import ROOT
 
 START_S = 90.0
+PASSWORD = "correct horse battery staple"
 
 
 class Demonstration:
@@ -58,9 +59,19 @@ class Demonstration:
         """The key that it printed."""
         return self.said(r"API key: (\S+)")[0]
 
-    def log_in(self, page: Any) -> None:
-        """Let a browser's page in as the admin."""
-        name, password = self.said(r"Login: (\S+) / (\S+)")
+    def add_person(self, name: str, role: str) -> None:
+        """Somebody with this role, and PASSWORD."""
+        code = (
+            "from accounts.models import User; from accounts.services import role_set; "
+            f"user = User.objects.create_user({name!r}, password={PASSWORD!r}); "
+            f"role_set(user=user, role={role!r})"
+        )
+        env = {**self._env, "DPL_DATA_DIR": str(Path(self._env["DPL_DATA_DIR"]) / "demo")}
+        subprocess.run([sys.executable, "manage.py", "shell", "-c", code], cwd=ROOT, env=env, check=True)
+
+    def log_in(self, page: Any, who: str = "") -> None:
+        """Let a browser's page in as somebody who was added, else as the admin."""
+        name, password = (who, PASSWORD) if who else self.said(r"Login: (\S+) / (\S+)")
         page.goto(f"{self.url}/login/")
         page.fill("[name=username]", name)
         page.fill("[name=password]", password)

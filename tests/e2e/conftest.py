@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.chaos.installation import Installation
+from tests.e2e.browser import CHROMIUM, FLAGS, MISSING
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,3 +28,17 @@ def installation() -> Iterator[Installation]:
         yield made.start()
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The browser."""
+    if CHROMIUM is None:
+        pytest.skip(MISSING)
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: make test-all"
+    )
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

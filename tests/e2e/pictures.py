@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from dpl_site.processes.ports import free_port
 from tests.chaos.demonstration import Demonstration
-from tests.e2e.test_pages import CHROMIUM, FLAGS
+from tests.e2e.browser import CHROMIUM, FLAGS
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTLE_MS = 2_500

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +13,13 @@ import pytest
 
 from dpl_site.templatetags import show
 from tests.chaos.installation import Installation
+from tests.e2e.browser import CHROMIUM, MISSING
 from tests.engines.simulated import SimulatedEngine
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-all")
 expect = playwright.expect
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium puts one there"
-)
-FLAGS = [
-    *("--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run", "--disable-extensions"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 SOON_MS = 20_000
 JOB_MS = 90_000
 HOSTILE = "<img src=x onerror=\"document.title='broken'\">"
@@ -48,15 +41,6 @@ def site() -> Iterator[Installation]:
             yield made
     finally:
         made.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The browser."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @contextmanager
