@@ -50,6 +50,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Bytes of a request."""
         super().data_received(data)
         if self._is_in_head:
+            self._await_head()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, "The request's head is longer than 64 KiB.")
@@ -57,7 +58,6 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         self._is_in_head, self._head_bytes = True, 0
-        self._await_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:

@@ -24,8 +24,10 @@ ACCEPTS = 16
 """How many connections are taken in one turn of the event loop. uvloop takes one for each listening socket, which under
 load let a new client wait for seconds behind those that were there."""
 STOP_WITHIN_S = 5
-GARBAGE = (10_000, 10, 10)
-"""New objects before the youngest are looked through, and so on: a request makes hundreds that need no looking."""
+GARBAGE = (40_000, 10, 10)
+"""New objects before the youngest are looked through, and so on. Hundreds of requests in hand are twenty thousand
+objects that come and go by themselves; looking through them took a twentieth of the process, and found nothing.
+"""
 LARGEST_SOCKET_MESSAGE = 1024 * 1024
 
 logger = logging.getLogger(__name__)
