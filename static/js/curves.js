@@ -1,20 +1,54 @@
 /* Curves over time, drawn by uPlot: one cursor over all that share a name, gaps as gaps, the theme's colours. */
 
 import uPlot from "../vendor/uplot.js";
+import { words } from "./show.js";
 
 const PALETTE = 8;
 const HEIGHT = 180;
+const NEAR_PX = 24;
 
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const DAY_S = 86400;
+const probe = document.createElement("i");
+const language = document.documentElement.lang || "en";
+const region = navigator.languages.find((one) => one.split("-")[0] === language.split("-")[0]) ?? language;
+const clock = (options) => new Intl.DateTimeFormat(region, options);
+const seconds = clock({ timeStyle: "medium" });
+const minutes = clock({ timeStyle: "short" });
+const both = clock({ dateStyle: "medium", timeStyle: "medium" });
+const days = clock({ month: "short", day: "numeric" });
+
+// Asking for a computed style costs a layout, and a chart of a fleet has hundreds of curves.
+const styles = new Map();
+addEventListener("theme", () => styles.clear());
+
+/** A colour of the theme as a canvas takes it: a variable may hold another, or a mixture, which only CSS works out. */
+function style(name) {
+  if (!styles.has(name)) {
+    probe.style.color = `var(${name})`;
+    probe.hidden = true;
+    document.body.append(probe);
+    styles.set(name, getComputedStyle(probe).color);
+    probe.remove();
+  }
+  return styles.get(name);
+}
 
 /** The colour of the series at this place, as the theme has it. */
 export const colour = (place) => style(`--curve-${(place % PALETTE) + 1}`);
 
+/** The marks of a time axis, in the reader's zone and language. */
+function instants(ticks, step) {
+  const format = step >= DAY_S ? days : step >= 60 ? minutes : seconds;
+  const isMidnight = (tick) => new Date(tick * 1000).getHours() + new Date(tick * 1000).getMinutes() === 0;
+  return ticks.map((tick) => (isMidnight(tick) ? days : format).format(tick * 1000));
+}
+
 /** A chart in `box`. `series` are `{label}` in the order of their values; `show` writes a value with its unit;
-    `most` is the top of the scale where there is one (100 for percent); charts with one `sync` share their cursor. */
+    `most` is the top of the scale where there is one (100 for percent); charts with one `sync` share their cursor.
+    Where there are too many for a legend, `near(label, value)` is told which curve the cursor is at, null for none. */
 export class Curves {
-  constructor(box, { series, show, most, sync, height = HEIGHT, label }) {
-    Object.assign(this, { box, series, show, most, sync, height });
+  constructor(box, { series, show, most, sync, height = HEIGHT, label, legend = true, near }) {
+    Object.assign(this, { box, series, show, most, sync, height, legend, near });
     this.data = [[], ...series.map(() => [])];
     this.marks = [];
     box.setAttribute("role", "img");
@@ -68,22 +102,36 @@ export class Curves {
     return {
       width: this.box.clientWidth || 300,
       height: this.height,
-      cursor: { sync: this.sync ? { key: this.sync } : undefined, drag: { x: true, y: false } },
+      cursor: {
+        sync: this.sync ? { key: this.sync } : undefined,
+        drag: { x: true, y: false },
+        focus: { prox: this.near ? NEAR_PX : -1 },
+      },
+      focus: { alpha: 0.2 },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(high) } },
-      axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => this.show(tick)) }],
+      axes: [{ ...axis, values: (_, ticks, __, ___, step) => instants(ticks, step) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => this.show(tick)) }],
       series: [
-        { value: (_, time) => (time === null ? "–" : new Date(time * 1000).toLocaleString()) },
+        { label: words.time, value: (_, time) => (time === null ? "–" : both.format(time * 1000)) },
         ...this.series.map((one, place) => ({
           label: one.label,
           stroke: colour(place),
-          width: 1.5,
+          width: this.legend ? 1.5 : 1,
+          points: this.legend ? {} : { show: false },
           spanGaps: false,
           value: (_, value) => (value === null || value === undefined ? "–" : this.show(value)),
         })),
       ],
-      legend: { show: this.series.length > 0 },
-      hooks: { drawAxes: [(chart) => this.shade(chart)] },
+      legend: { show: this.legend && this.series.length > 0 },
+      hooks: {
+        drawAxes: [(chart) => this.shade(chart)],
+        setSeries: [(chart, place) => this.tell(chart, place)],
+      },
     };
+  }
+
+  tell(chart, place) {
+    const value = place ? chart.data[place][chart.cursor.idx] : null;
+    this.near?.(place ? this.series[place - 1].label : null, value === null ? "–" : this.show(value));
   }
 
   range(high) {
