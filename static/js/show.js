@@ -11,9 +11,17 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 export const words = JSON.parse(document.getElementById("words").textContent);
 
+// Kept, since making one takes far longer than using it, and the overview writes thousands of numbers a second.
+const formats = new Map();
+
 export function number(value, decimals = 0) {
   if (!isNumber(value)) return UNKNOWN;
-  return value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  let format = formats.get(decimals);
+  if (!format) {
+    format = new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    formats.set(decimals, format);
+  }
+  return format.format(value);
 }
 
 export const percent = (value) => (isNumber(value) ? `${number(value)} %` : UNKNOWN);
