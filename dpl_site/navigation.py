@@ -41,7 +41,7 @@ class Shown:
 
 
 PLACES = (
-    Place(_("Fleet"), "fleet-page", "fleet", "f", under=("/nodes/",)),
+    Place(_("Overview"), "fleet-page", "fleet", "o", under=("/nodes/",)),
     Place(_("Datasets"), "jobs-page", "datasets", "d"),
 )
 

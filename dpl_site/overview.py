@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
+from django.views.decorators.gzip import gzip_page
 
 from accounts.http import methods, require
 from alerts.selectors import firing_count
@@ -35,15 +36,31 @@ CPU, GPU = "cpu_percent", "gpu_utilization_percent"
 
 
 @methods("GET")
+@gzip_page
 @require("read")
 def cluster_overview(request: HttpRequest) -> JsonResponse:
-    """Seed 1's overview."""
-    return JsonResponse(overview())
+    """Seed 1's overview; with `only=activity` what no node tells, for a page that has the nodes already."""
+    return JsonResponse(activity() if request.GET.get("only") == "activity" else overview())
 
 
 def overview() -> dict[str, Any]:
     """The answer, read now."""
     nodes = node_views()
+    return sums(nodes) | {"history": _history(nodes)}
+
+
+def activity() -> dict[str, Any]:
+    """What the installation is doing."""
+    return {
+        "requests_in_flight": requests_in_flight(),
+        "tokens_per_second": _tokens_per_second(),
+        "jobs_running": Job.objects.filter(state=JobState.RUNNING).count(),
+        "alerts_firing": firing_count(),
+    }
+
+
+def sums(nodes: Sequence[NodeView]) -> dict[str, Any]:
+    """The fleet and what it is doing, in numbers."""
     told = [node["metrics"] for node in nodes if node["metrics"] is not None]
     return {
         "nodes": {
@@ -62,11 +79,7 @@ def overview() -> dict[str, Any]:
             "read_mb_s": _sum(one["disk_read_mb_s"] for one in told),
             "write_mb_s": _sum(one["disk_write_mb_s"] for one in told),
         },
-        "requests_in_flight": requests_in_flight(),
-        "tokens_per_second": _tokens_per_second(),
-        "jobs_running": Job.objects.filter(state=JobState.RUNNING).count(),
-        "alerts_firing": firing_count(),
-        "history": _history(nodes),
+        **activity(),
     }
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from dpl_site import debug, metrics, overview, views
+from dpl_site import debug, metrics, overview, overview_page, views
 from dpl_site.prometheus.proxy import query_range
 
 urlpatterns = [
+    path("", overview_page.overview_page, name="fleet-page"),
     path("", include("accounts.urls")),
     path("", include("inference.urls")),
     path("", include("inference.flowline.urls")),

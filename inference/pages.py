@@ -1,4 +1,4 @@
-"""The fleet's page, and its forms that lock and unlock a node. Decides who sees which button."""
+"""The forms that lock and unlock a node: for how long, and what is said of it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from contextlib import contextmanager
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.http import Asked, methods, page
 from dpl_site.lib.refusals import Refused
-from inference import fleet
-from inference.join_pages import invite_context
-from inference.payloads import NodeView
 from nodes import locks
 
 LOCK_MINUTES = (
@@ -38,18 +35,6 @@ class LockForm(forms.Form):
     minutes = forms.TypedChoiceField(choices=LOCK_MINUTES, coerce=int)
 
 
-@methods("GET")
-@page("read")
-def fleet_page(request: Asked) -> HttpResponse:
-    """Every node with its state, load, models, slots and lock; live where scripts run."""
-    principal = request.principal
-    me = {"name": principal.username, "is_admin": principal.may("admin")}
-    nodes = fleet.status_all()["nodes"]
-    context = {"nodes": nodes, "sums": _sums(nodes), "me": me, "may_lock": principal.may("chat")}
-    context |= invite_context(request) if me["is_admin"] else {}
-    return render(request, "inference/fleet.html", context | {"times": LOCK_MINUTES, "usual": AS_A_RULE})
-
-
 @methods("GET", "POST")
 @page("chat")
 def lock(request: Asked, node_id: int) -> HttpResponse:
@@ -69,17 +54,6 @@ def unlock(request: Asked, node_id: int) -> HttpResponse:
             principal = request.principal
             locks.unlock_node(node_id=node_id, actor=principal.username, force=principal.may("admin"))
     return redirect("fleet-page")
-
-
-def _sums(nodes: list[NodeView]) -> dict[str, int]:
-    """What stands above the nodes."""
-    return {
-        "nodes": len(nodes),
-        "engines": sum(len(node["engines"]) for node in nodes),
-        "online": sum(node["online"] for node in nodes),
-        "busy": sum(node["slots"]["busy"] for node in nodes),
-        "slots": sum(node["slots"]["total"] for node in nodes),
-    }
 
 
 def _lock(request: Asked, node_id: int) -> None:

@@ -19,7 +19,6 @@ router.register("join-tokens", JoinTokenViews, basename="join-token")
 router.register("requests", RequestViews, basename="request")
 
 urlpatterns = [
-    path("", pages.fleet_page, name="fleet-page"),
     path("nodes/<int:node_id>/lock", pages.lock, name="node-lock"),
     path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock"),
     path("nodes/invite", join_pages.invite_page, name="node-invite"),

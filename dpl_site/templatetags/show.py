@@ -106,6 +106,7 @@ def words(**more: Any) -> SafeString:
         "away": _("The server does not answer. Trying again…"),
         "out": _("You are logged out. Reload the page to log in."),
         "gone": _("This is not there any more. Reload the page."),
+        "time": _("Time"),
         "states": {name: str(label) for name, label in STATES.items()},
     }
     return json_script(known | more, "words")

@@ -82,9 +82,9 @@ def test_every_string_of_the_pages_has_its_chinese() -> None:
 
 def test_it_finds_strings_in_templates_and_in_code() -> None:
     found = wanted()
-    assert found["Latest jobs"] == PurePosixPath("templates/inference/fleet.html")
+    assert found["Latest jobs"] == PurePosixPath("templates/overview/page.html")
     assert found["state\x04online"] == PurePosixPath("dpl_site/templatetags/show.py")
-    assert found["since %(time)s"] == PurePosixPath("templates/inference/_node.html")
+    assert found["since %(time)s"] == PurePosixPath("templates/overview/_host.html")
 
 
 def test_the_compiled_file_is_the_source() -> None:
