@@ -19,8 +19,8 @@ router.register("join-tokens", JoinTokenViews, basename="join-token")
 router.register("requests", RequestViews, basename="request")
 
 urlpatterns = [
-    path("nodes/<int:node_id>/lock", pages.lock, name="node-lock"),
-    path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock"),
+    path("nodes/<int:node_id>/lock", pages.lock, name="node-lock-form"),
+    path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock-form"),
     path("nodes/invite", join_pages.invite_page, name="node-invite"),
     *either("api/v1/agents/join/", agents_api.join),
     *either("api/v1/agents/push/", agents_api.push),

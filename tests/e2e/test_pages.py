@@ -162,19 +162,21 @@ def test_a_bad_row_is_told_at_the_form_which_keeps_all(
 def test_the_fleet_is_live_and_a_node_is_locked_and_freed(site: Installation, chromium: Any) -> None:
     with person(chromium, site) as page, SimulatedEngine(tokens_per_second=0, slots=1) as engine:
         is_live(page)
-        expect(page.locator(".card")).to_have_count(3)
+        expect(page.locator(".host")).to_have_count(3)
         card = page.get_by_role("article", name="quick")
-        card.locator("summary").click()
-        card.locator("[name=reason]").fill("half a sentence")
+        card.get_by_role("button", name="Lock this node…").click()
+        dialog = page.get_by_role("dialog")
+        dialog.locator("[name=reason]").fill("half a sentence")
         site.manage("node", "add", "late", "--llm", engine.url)
-        late = page.get_by_role("article", name="late")
+        late = page.get_by_role("article", name="late", include_hidden=True)
         expect(late.locator(".state")).to_have_text("online", timeout=SOON_MS)
         expect(late.locator("[data-f=slots]")).to_have_text("1")
-        expect(card.locator("[name=reason]")).to_have_value("half a sentence")
-        assert page.title() == "Fleet · DPL", "a name was taken for markup"
-        late.locator("summary").click()
-        late.locator("[name=reason]").fill("mine now")
-        late.get_by_role("button", name="Lock").click()
+        expect(dialog.locator("[name=reason]")).to_have_value("half a sentence")
+        assert page.title() == "Overview · DPL", "a name was taken for markup"
+        dialog.get_by_role("button", name="Cancel").click()
+        late.get_by_role("button", name="Lock this node…").click()
+        dialog.locator("[name=reason]").fill("mine now")
+        dialog.get_by_role("button", name="Lock", exact=True).click()
         expect(late.locator(".lock")).to_contain_text("mine now")
         late.get_by_role("button", name="Unlock").click()
         expect(late.locator(".lock")).to_be_hidden()
@@ -251,7 +253,7 @@ def test_times_are_the_readers_own(site: Installation, chromium: Any) -> None:
     with person(chromium, site) as page:
         is_live(page)
         utc, seen = page.evaluate(
-            "(([one]) => [one.dateTime, one.textContent])(document.querySelectorAll('.card time'))"
+            "(([one]) => [one.dateTime, one.textContent])(document.querySelectorAll('.host time'))"
         )
         assert seen.endswith(f"{(int(utc[11:13]) + 8) % 24:02d}:{utc[14:19]}")
 

@@ -198,6 +198,14 @@ def test_it_runs_under_a_policy_without_inline_scripts_and_styles(people: dict[s
     ]
 
 
+def test_without_scripts_the_forms_lead_to_the_page_and_not_to_the_api(people: dict[str, User]) -> None:
+    node, other = a_host("a"), a_host("b")
+    locked(other, people["otto"])
+    page = seen(people["otto"])
+    assert f'<form method="post" action="/nodes/{node.id}/lock">' in page
+    assert f'<form method="post" action="/nodes/{other.id}/unlock">' in page
+
+
 def test_why_there_is_no_gpu_is_short_and_the_whole_is_there(people: dict[str, User]) -> None:
     node = Node.objects.create(name="cpu-only")
     reading = json.dumps(STATUS | {"gpus": [], "gpu_error": NO_GPU})
