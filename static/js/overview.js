@@ -45,6 +45,8 @@ function receive(message) {
   if (message.generated_at) ahead = Date.parse(message.generated_at) - Date.now();
   board.touch(message.nodes.map((node) => node.id));
   draw();
+  // The socket is back: what it missed, the server has measured.
+  if (message.type === "snapshot" && past.version) askForAll();
 }
 
 function draw() {
