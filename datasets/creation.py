@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import uuid6
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import F, Q, Sum
 
 from datasets.models import Job, Upload, UploadPart
 from datasets.options import JobOptions
@@ -20,17 +20,19 @@ from nodes.models import Node
 def job_create(*, owner_id: int, upload_id: uuid.UUID, name: str, options: JobOptions, rows: int) -> Job:
     """The job of a finished upload of `rows` rows, importing; importer and workers are called with it.
 
-    `options.limit` cuts it short. Raises Refused for nodes that there are not.
+    `options.offset` passes rows over, `options.limit` cuts it short. Raises Refused for nodes that there are not,
+    and when no row is left.
     """
     check_nodes(options.nodes)
-    total = min(rows, options.limit or rows)
+    total = rows_wanted(rows, options)
     with transaction.atomic():
         # Held, so that nobody prunes it while its job is being made.
         Upload.objects.select_for_update().filter(id=upload_id).first()
         stored = UploadPart.objects.filter(upload_id=upload_id).aggregate(rows=Sum("rows"))["rows"]
         if not rows or stored != rows:
             raise Refused("This upload is not complete. Send the file again.", code="upload_lost", status=409)
-        UploadPart.objects.filter(upload_id=upload_id, first_index__gte=total).delete()
+        wanted = Q(first_index__lt=options.offset + total, first_index__gt=options.offset - F("rows"))
+        UploadPart.objects.filter(upload_id=upload_id).exclude(wanted).delete()
         job = Job.objects.create(
             id=str(uuid6.uuid7()),
             owner_id=owner_id,
@@ -43,6 +45,15 @@ def job_create(*, owner_id: int, upload_id: uuid.UUID, name: str, options: JobOp
         wake_importer(job_id=job.id)
         wake_workers()
     return job
+
+
+def rows_wanted(rows: int, options: JobOptions) -> int:
+    """How many of a file's rows the options choose. Raises Refused when that is none."""
+    left = rows - options.offset
+    if rows and left < 1:
+        message = f"offset is {options.offset}, but the file has {rows} rows: none is left to run."
+        raise Refused(message, code="bad_option", detail={"field": "offset"})
+    return min(left, options.limit or left)
 
 
 def check_nodes(node_ids: Iterable[int]) -> None:

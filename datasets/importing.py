@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from datasets.ledger import finish_job
 from datasets.models import Item, ItemInput, Job, Shard, Upload, UploadPart
+from datasets.options import JobOptions
 from datasets.planning import shard_size
 from datasets.states import UNFINISHED, JobState
 from datasets.waking import wake_workers
@@ -69,12 +70,14 @@ def fail_import(*, job: Job, reason: str) -> None:
 
 def _import_part(job: Job) -> None:
     """One part of the upload: its rows become items, its shards are open for work, the part is gone."""
-    parts = UploadPart.objects.filter(upload__job=job, first_index__lte=job.imported)
+    passed = JobOptions.from_json(job.options).offset
+    parts = UploadPart.objects.filter(upload__job=job, first_index__lte=passed + job.imported)
     part = parts.order_by("-first_index").first()
     if part is None:
         raise ImportLost(job.id)
     rows = zlib.decompress(bytes(part.packed)).decode().split("\n")[: part.rows]
-    fresh = rows[job.imported - part.first_index : job.total - part.first_index]
+    begin = passed - part.first_index
+    fresh = rows[begin + job.imported : begin + job.total]
     with transaction.atomic():
         _advance(job, len(fresh))
         size = shard_size(job.total, largest=settings.DPL_SHARD_ITEMS)

@@ -21,6 +21,9 @@ from dpl_site.lib.db import now_sql
 from dpl_site.lib.packing import pack
 from nodes import news
 
+ATTEMPTS_KEPT = 20
+"""How many failed attempts of one item are kept: enough to see why, and no item fills the disk."""
+
 _Value = str | bytes | int | bool | None
 
 
@@ -204,6 +207,7 @@ def _write(group: Sequence[Outcome]) -> list[Outcome]:
             cursor.execute(_RECORD.format(now=now_sql(), states=states), _row(one))
             if cursor.rowcount:
                 moved.append(one)
+    _keep_failed(moved)
     _many(
         "INSERT INTO datasets_itemoutput (item_id, text, packed) VALUES (%s, %s, %s)",
         [
@@ -213,6 +217,20 @@ def _write(group: Sequence[Outcome]) -> list[Outcome]:
         ],
     )
     return moved
+
+
+def _keep_failed(moved: Sequence[Outcome]) -> None:
+    """Keep why tries came to nothing; a commit without any costs nothing."""
+    _many(
+        "INSERT INTO datasets_failedattempt (item_id, engine_id, node_id, model, cause, error, ended_ms) "
+        f"SELECT id, %s, %s, %s, %s, %s, {now_sql()} FROM datasets_item WHERE id = %s "
+        f"AND (SELECT COUNT(*) FROM datasets_failedattempt WHERE item_id = %s) < {ATTEMPTS_KEPT}",
+        [
+            (one.engine_id, one.node_id, one.model, one.cause, one.error[:500], one.item_id, one.item_id)
+            for one in moved
+            if one.cause
+        ],
+    )
 
 
 def _row(one: Outcome) -> tuple[_Value, ...]:

@@ -146,6 +146,10 @@ class Item(models.Model):
         indexes = (
             models.Index(fields=["shard", "state"], name="items_of_shard"),
             models.Index(fields=["job", "state", "index"], name="items_by_state"),
+            # Few items have a cause, so the others cost it nothing.
+            models.Index(
+                fields=["job", "cause", "index"], condition=~models.Q(cause=""), name="items_by_cause"
+            ),
             # Holds all that a job's statistics need, so that they are summed from the index alone.
             models.Index(
                 fields=[
@@ -158,6 +162,26 @@ class Item(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id}[{self.index}]"
+
+
+class FailedAttempt(models.Model):
+    """One try at one item that came to nothing, and why; the first so many of each item, see `ledger`.
+
+    What succeeds stands in the item itself, so a job without trouble writes none.
+    """
+
+    item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="failed_attempts")
+    engine = models.ForeignKey(
+        Engine, on_delete=models.SET_NULL, null=True, db_constraint=False, db_index=False
+    )
+    node = models.ForeignKey(Node, on_delete=models.SET_NULL, null=True, db_constraint=False, db_index=False)
+    model = models.CharField(max_length=200, blank=True)
+    cause = models.CharField(max_length=40)
+    error = models.CharField(max_length=500, blank=True)
+    ended_ms = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.item_id}: {self.cause}"
 
 
 class ItemInput(models.Model):

@@ -13,7 +13,22 @@ __all__ = ["FIELDS", "JobOptions", "OptionError", "OptionLimits", "ignored_field
 MAX_TEXT = 200
 MAX_SYSTEM = 60_000
 MAX_NODES = 1000
-OPTION_FIELDS = ("model", "limit", "system", "options", "attempts", "timeout_s", "nodes", "exclusive")
+DRY_ROWS = 3
+"""How many rows a dry run tries."""
+OPTION_FIELDS = (
+    *(
+        "model",
+        "limit",
+        "offset",
+        "system",
+        "options",
+        "attempts",
+        "timeout_s",
+        "nodes",
+        "exclusive",
+        "dry_run",
+    ),
+)
 FIELDS = frozenset({"name", "file", "csrfmiddlewaretoken", *OPTION_FIELDS})
 """Every form field that means something; others are ignored, and said to be."""
 
@@ -32,8 +47,9 @@ class OptionLimits:
 class JobOptions:
     """How a job's items are run.
 
-    `model` empty: whatever is resident. `limit`: only the first so many rows. `sampling` goes to the engine
-    under OpenAI's names. `nodes`: only these (ids), all when empty. `exclusive`: nodes are locked for it.
+    `model` empty: whatever is resident. `offset` rows are passed over, then at most `limit` are run. `sampling`
+    goes to the engine under OpenAI's names. `nodes`: only these (ids), all when empty. `exclusive`: nodes are
+    locked for it. `dry_run`: a few rows are tried, to see what comes and how long all would take.
     """
 
     model: str = ""
@@ -44,6 +60,8 @@ class JobOptions:
     timeout_s: float = 600.0
     nodes: tuple[int, ...] = ()
     exclusive: bool = False
+    offset: int = 0
+    dry_run: bool = False
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str], limits: OptionLimits) -> JobOptions:
@@ -51,9 +69,13 @@ class JobOptions:
         given = {name: fields[name].strip() for name in OPTION_FIELDS if fields.get(name, "").strip()}
         for name, value in given.items():
             refuse_unstorable(name, value)
+        dry_run = _yes_or_no("dry_run", given.get("dry_run", "no"))
+        limit = _whole("limit", given["limit"], low=1, high=2**31 - 1) if "limit" in given else None
         return cls(
             model=_model(given.get("model", "")),
-            limit=_whole("limit", given["limit"], low=1, high=2**31 - 1) if "limit" in given else None,
+            limit=min(limit or DRY_ROWS, DRY_ROWS) if dry_run else limit,
+            offset=_whole("offset", given.get("offset", "0"), low=0, high=2**31 - 1),
+            dry_run=dry_run,
             system=_system(fields.get("system")),
             sampling=read_sampling(given.get("options", "")),
             attempts=_whole("attempts", given["attempts"], low=1, high=limits.max_attempts)
@@ -63,7 +85,8 @@ class JobOptions:
             if "timeout_s" in given
             else limits.timeout_s,
             nodes=_nodes(given.get("nodes", "")),
-            exclusive=_yes_or_no("exclusive", given.get("exclusive", "no")),
+            # Nobody's machine is taken away for three rows.
+            exclusive=_yes_or_no("exclusive", given.get("exclusive", "no")) and not dry_run,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -12,13 +12,19 @@ from rest_framework.response import Response
 from accounts.rest import principal_of
 from datasets import selectors, services
 from datasets.api import JobView, asked
+from datasets.forecast import forecast
+from datasets.listing import Sought
 from datasets.models import Item
+from datasets.pace import pace
 from datasets.serializers import (
+    EstimateQuery,
+    EstimateSerializer,
     ItemSerializer,
     ItemsQuery,
     JobSerializer,
     JobsQuery,
     MadeJobSerializer,
+    PaceSerializer,
     StatusSerializer,
     UploadSerializer,
 )
@@ -45,10 +51,7 @@ class JobsView(UploadView):
         """Jobs, newest first: one's own, with the admin scope everybody's."""
         query = asked(JobsQuery, request)
         jobs = selectors.jobs_of(principal_of(request), username=query.get("owner"))
-        if query.get("state"):
-            jobs = jobs.filter(state=query["state"])
-        if query.get("search"):
-            jobs = jobs.filter(name__icontains=query["search"])
+        jobs = Sought(query.get("search", ""), query.get("state", ""), query["sort"]).among(jobs)
         pages = Pages()
         return pages.get_paginated_response(
             selectors.statuses(pages.paginate_queryset(jobs, request, self) or [])
@@ -88,6 +91,25 @@ class JobRetryView(JobView):
         """Run the failed items of an ended job again, as if they were new."""
         services.job_retry_failed(job_id=self.job(request, job_id).id)
         return Response(selectors.status(self.job(request, job_id)))
+
+
+class JobPaceView(JobView):
+    """`/api/v1/jobs/{id}/pace/`."""
+
+    @extend_schema(responses=PaceSerializer)
+    def get(self, request: Request, job_id: str) -> Response:
+        """How many items per second were recorded, over the job's time."""
+        return Response(pace(self.job(request, job_id)))
+
+
+class JobEstimateView(JobView):
+    """`/api/v1/jobs/{id}/estimate/`."""
+
+    @extend_schema(parameters=[EstimateQuery], responses=EstimateSerializer)
+    def get(self, request: Request, job_id: str) -> Response:
+        """How long so many rows with this job's options would take, by what it took and by what was measured."""
+        job = self.job(request, job_id)
+        return Response(forecast(job, asked(EstimateQuery, request)["rows"]))
 
 
 class JobItemsView(JobView):

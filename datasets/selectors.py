@@ -57,6 +57,7 @@ def _brief(job: Job, succeeded: int, failed: int) -> dict[str, Any]:
         "name": job.name,
         "owner": job.owner.username,
         "model": job.options.get("model") or "auto",
+        "dry_run": bool(job.options.get("dry_run")),
         "status": job.state,
         "error": job.error or None,
         "total": job.total,

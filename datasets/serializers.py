@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from datasets.export import FORMS, ONLY
+from datasets.listing import NEWEST, SORTS
 from datasets.states import ItemState, JobState, StopMode
 
 Shape = serializers.Serializer[Any]
@@ -26,6 +27,7 @@ class StatusSerializer(Shape):
     name = serializers.CharField()
     owner = serializers.CharField()
     model = serializers.CharField(help_text="`auto`: whatever is resident.")
+    dry_run = serializers.BooleanField(help_text="A few rows tried, not a whole run.")
     status = serializers.ChoiceField(choices=JobState.pairs())
     error = serializers.CharField(allow_null=True, help_text="Why the job itself could not run.")
     total = serializers.IntegerField()
@@ -104,12 +106,14 @@ class UploadSerializer(Shape):
     name = serializers.CharField(required=False, max_length=200)
     model = serializers.CharField(required=False, help_text="Missing or `auto`: whatever is resident.")
     limit = serializers.IntegerField(required=False, min_value=1, help_text="Only the first so many rows.")
+    offset = serializers.IntegerField(required=False, min_value=0, help_text="Rows to pass over first.")
     system = serializers.CharField(required=False, help_text="A system prompt for rows that have none.")
     options = serializers.JSONField(required=False, help_text='Sampling, such as {"temperature": 0.2}.')
     attempts = serializers.IntegerField(required=False, min_value=1)
     timeout_s = serializers.FloatField(required=False, help_text="For each try of an item.")
     nodes = serializers.CharField(required=False, help_text="Only these node ids, with commas between.")
     exclusive = serializers.BooleanField(required=False, help_text="Lock nodes for this job.")
+    dry_run = serializers.BooleanField(required=False, help_text="Try three rows only.")
 
 
 class MadeJobSerializer(Shape):
@@ -165,6 +169,7 @@ class JobsQuery(Shape):
     state = serializers.ChoiceField(choices=JobState.pairs(), required=False, allow_blank=True)
     owner = serializers.CharField(required=False, allow_blank=True, help_text="A username.")
     search = serializers.CharField(required=False, allow_blank=True, help_text="Part of the name.")
+    sort = serializers.ChoiceField(choices=list(SORTS), default=NEWEST)
 
 
 class ItemsQuery(Shape):
@@ -174,6 +179,36 @@ class ItemsQuery(Shape):
     node = serializers.IntegerField(required=False, min_value=1, max_value=2**63 - 1)
     cause = serializers.CharField(required=False, allow_blank=True, max_length=40)
     text = serializers.BooleanField(required=False, default=False, help_text="With input and output.")
+
+
+class EstimateQuery(Shape):
+    """For how many rows."""
+
+    rows = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
+class PaceSerializer(Shape):
+    """How fast a job was over its time."""
+
+    step_ms = serializers.IntegerField(help_text="How long each step is.")
+    t = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Ends of the steps, epoch milliseconds."
+    )
+    per_second = serializers.ListField(child=serializers.FloatField(), help_text="Recorded items per second.")
+
+
+class EstimateSerializer(Shape):
+    """How long rows would take on the machines that are there and free."""
+
+    rows = serializers.IntegerField()
+    seconds = serializers.FloatField(allow_null=True, help_text="null: nothing was measured yet.")
+    rate_per_s = serializers.FloatField(allow_null=True)
+    tokens = serializers.JSONField()
+    sample = serializers.JSONField(help_text="How many items were tried, and their mean seconds.")
+    nodes = serializers.ListField(
+        child=serializers.JSONField(),
+        help_text="basis: tried (by this job), measured (before), assumed (like the others).",
+    )
 
 
 class StopQuery(Shape):

@@ -28,6 +28,8 @@ urlpatterns = [
     *either(f"{JOB}/stop/", views.StopView.as_view(), name="job-stop"),
     *either(f"{JOB}/resume/", resources.JobResumeView.as_view(), name="job-resume"),
     *either(f"{JOB}/retry-failed/", resources.JobRetryView.as_view(), name="job-retry-failed"),
+    *either(f"{JOB}/pace/", resources.JobPaceView.as_view(), name="job-pace"),
+    *either(f"{JOB}/estimate/", resources.JobEstimateView.as_view(), name="job-estimate"),
     *either(f"{JOB}/items/", resources.JobItemsView.as_view(), name="job-items"),
     *either(f"{JOB}/result/", views.ResultView.as_view(), name="job-result"),
 ]

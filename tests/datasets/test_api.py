@@ -32,6 +32,8 @@ GETS = [
     "/api/v1/jobs/{}/",
     "/api/v1/jobs/{}",
     "/api/v1/jobs/{}/items/",
+    "/api/v1/jobs/{}/pace/",
+    "/api/v1/jobs/{}/estimate/?rows=10",
     "/api/v1/jobs/{}/result",
 ]
 POSTS = [
@@ -217,6 +219,30 @@ def test_it_filters_jobs(api: Api, people: dict[str, User]) -> None:
     assert found("owner=otto") == [mails.id]
     assert found("owner=stan", who="otto") == []
     assert error_of(api("ada").get("/api/v1/jobs/?state=lazy"))["detail"]["state"]
+
+
+def test_it_lists_jobs_in_the_order_that_is_asked_for(api: Api) -> None:
+    small, large = a_job(1), a_job(3)
+
+    def order(query: str) -> list[str]:
+        return [job["job_id"] for job in api("otto").get(f"/api/v1/jobs/?{query}").json()["results"]]
+
+    assert order("") == order("sort=-total") == [large.id, small.id]
+    assert order("sort=created") == [small.id, large.id]
+    assert error_of(api("ada").get("/api/v1/jobs/?sort=odd"))["detail"]["sort"]
+
+
+def test_it_estimates_by_what_was_tried_on_the_machines_that_are_there(api: Api) -> None:
+    engine, job = an_engine("fast", slots=4), a_job(3, model="m")
+    an_engine("other", models=["another"])
+    Item.objects.filter(job=job).update(
+        state="succeeded", engine_id=engine.id, duration_ms=2000, prompt_tokens=10, completion_tokens=30
+    )
+    client = api("otto")
+    found = client.get(f"/api/v1/jobs/{job.id}/estimate/?rows=100").json()
+    assert (found["seconds"], found["tokens"]["completion"]) == (50.0, 3000)
+    assert [(node["name"], node["basis"]) for node in found["nodes"]] == [("fast", "tried")]
+    assert error_of(client.get(f"/api/v1/jobs/{job.id}/estimate/"))["detail"]["rows"]
 
 
 def test_listing_costs_the_same_few_statements_at_any_length(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from datasets import importing
+from datasets.creation import job_create
 from datasets.importing import ImportLost, claim_import, import_all
 from datasets.models import Item, ItemInput, Job, Shard, Upload, UploadPart
+from datasets.options import JobOptions
 from datasets.states import JobState
 from dpl_site.lib.packing import unpack
 from nodes.instances import expire
@@ -42,6 +46,27 @@ def test_only_as_many_rows_as_the_job_wants_are_imported() -> None:
     assert claimed is not None
     import_all(job=claimed, is_lost=never)
     assert list(Item.objects.order_by("index").values_list("index", flat=True)) == list(range(250))
+    assert UploadPart.objects.count() == 0
+
+
+@pytest.mark.parametrize(("offset", "limit"), [(0, None), (3, 5), (200, 10), (399, None), (449, None)])
+def test_a_range_of_rows_is_imported_and_nothing_else_is_kept(offset: int, limit: int | None) -> None:
+    texts = rows(450)
+    whole = an_uploaded_job(texts, part_rows=200)
+    job = job_create(
+        owner_id=whole.owner_id,
+        upload_id=whole.upload_id or uuid.uuid4(),
+        name="some",
+        options=JobOptions(offset=offset, limit=limit),
+        rows=450,
+    )
+    whole.delete()
+    claimed = claim_import(job_id=job.id, instance_id=an_instance("import").id)
+    assert claimed is not None
+    import_all(job=claimed, is_lost=never)
+    inputs = ItemInput.objects.order_by("item__index").values_list("text", flat=True)
+    assert list(inputs) == texts[offset : offset + limit if limit else None]
+    assert list(Item.objects.order_by("index").values_list("index", flat=True)) == list(range(job.total))
     assert UploadPart.objects.count() == 0
 
 

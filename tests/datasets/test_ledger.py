@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from datasets.claims import Claim, claim_shard
-from datasets.ledger import Dispatch, Outcome, commit, finish_job
-from datasets.models import Item, ItemOutput, Job, Shard
+from datasets.ledger import ATTEMPTS_KEPT, Dispatch, Outcome, commit, finish_job
+from datasets.models import FailedAttempt, Item, ItemOutput, Job, Shard
 from datasets.reconcile import counters_that_disagree
 from datasets.states import ItemState, JobState, ShardState
 from dpl_site.lib.packing import unpack
@@ -114,6 +114,20 @@ def test_a_failed_try_goes_back_with_its_cause_and_what_it_cost() -> None:
         None,
     )
     assert Shard.objects.get(id=claim.shard_id).failed == 0
+    (kept,) = FailedAttempt.objects.filter(item=item)
+    assert (kept.cause, kept.error, kept.node_id, kept.model) == ("timeout", "too slow", 1, "m")
+    assert kept.ended_ms
+
+
+def test_an_item_keeps_its_first_failed_attempts_and_no_more() -> None:
+    claim = claimed()
+    again = replace(success(claim, 0), state=ItemState.PENDING, reply=None, cause="unreachable")
+    for _ in range(ATTEMPTS_KEPT + 3):
+        commit(dispatches=[dispatch(claim, 0)], outcomes=[])
+        commit(dispatches=[], outcomes=[again])
+    run(claim, 0, 1)
+    assert FailedAttempt.objects.filter(item_id=claim.work[0].item_id).count() == ATTEMPTS_KEPT
+    assert FailedAttempt.objects.count() == ATTEMPTS_KEPT
 
 
 def test_the_job_completes_with_its_last_item_failed_ones_too() -> None:

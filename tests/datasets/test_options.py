@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from datasets.options import JobOptions, OptionError, OptionLimits, ignored_fields, job_name
+from datasets.options import DRY_ROWS, JobOptions, OptionError, OptionLimits, ignored_fields, job_name
 
 LIMITS = OptionLimits(attempts=3, timeout_s=600.0)
 
@@ -109,6 +109,12 @@ def test_it_refuses_what_cannot_be_meant_and_says_what_would_be_right(
     assert refusal.value.field == field
     assert said in refusal.value.message
     assert len(refusal.value.message) < 300
+
+
+def test_a_dry_run_tries_three_rows_at_most_and_locks_no_machine() -> None:
+    dry = read(dry_run="yes", limit="50", offset="7", exclusive="yes")
+    assert (dry.limit, dry.offset, dry.exclusive, dry.dry_run) == (DRY_ROWS, 7, False, True)
+    assert read(dry_run="1", limit="2").limit == 2
 
 
 def test_it_passes_unknown_sampling_parameters_on() -> None:

@@ -100,6 +100,7 @@ def test_it_tells_how_far_a_job_is_from_the_shards_counters() -> None:
         "name": "poems",
         "owner": "otto",
         "model": "auto",
+        "dry_run": False,
         "status": "running",
         "error": None,
         "total": 10,
