@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ from dpl_site.lib.refusals import Refused
 
 MAIN = ("file", "model")
 """The fields that are seen without asking for more."""
+SAMPLING = ("temperature", "max_tokens")
+"""Fields that are sampling options: what most people set, without writing JSON."""
 
 
 class UploadForm(forms.Form):
@@ -28,11 +31,14 @@ class UploadForm(forms.Form):
         allow_empty_file=True,
     )
     model = forms.ChoiceField(label=_("Model"), required=False)
+    limit = forms.IntegerField(
+        label=_("Row limit"), required=False, min_value=1, help_text=_("Empty: all of them.")
+    )
+    offset = forms.IntegerField(
+        label=_("Rows to skip"), required=False, min_value=0, help_text=_("So many from the beginning.")
+    )
     name = forms.CharField(
         label=_("Name"), required=False, max_length=MAX_TEXT, help_text=_("Empty: the file's name.")
-    )
-    limit = forms.IntegerField(
-        label=_("Row limit"), required=False, min_value=1, help_text=_("Run only the first so many rows.")
     )
     system = forms.CharField(
         label=_("System prompt"),
@@ -41,10 +47,21 @@ class UploadForm(forms.Form):
         widget=forms.Textarea({"rows": 3}),
         help_text=_("For rows that bring none."),
     )
-    options = forms.CharField(
-        label=_("Sampling options"),
+    temperature = forms.FloatField(
+        label=_("Temperature"),
         required=False,
-        widget=forms.Textarea({"rows": 2, "placeholder": '{"temperature": 0.2}', "spellcheck": "false"}),
+        min_value=0,
+        max_value=5,
+        widget=forms.NumberInput({"step": "any"}),
+        help_text=_("0: always the likeliest words. Empty: the model's own."),
+    )
+    max_tokens = forms.IntegerField(
+        label=_("Most tokens"), required=False, min_value=1, help_text=_("Where an answer is cut off.")
+    )
+    options = forms.CharField(
+        label=_("Further sampling options"),
+        required=False,
+        widget=forms.Textarea({"rows": 2, "placeholder": '{"top_p": 0.9, "seed": 7}', "spellcheck": "false"}),
         help_text=_("A JSON object, with OpenAI's names."),
     )
     attempts = forms.IntegerField(
@@ -102,9 +119,20 @@ class UploadForm(forms.Form):
 
     def told(self) -> dict[str, str]:
         """What was filled in, as the upload service takes it."""
-        told = {name: value for name, value in self.cleaned_data.items() if name != "file"}
+        told = {name: value for name, value in self.cleaned_data.items() if name not in ("file", *SAMPLING)}
         told["nodes"] = ",".join(told["nodes"])
+        told["options"] = self._sampling(told["options"])
+        told["dry_run"] = "yes" if "dry_run" in self.data else ""
         return {name: str(value) for name, value in told.items() if value not in (None, "")}
+
+    def _sampling(self, written: str) -> str:
+        """The sampling options with those that have fields of their own; what cannot be read stays as it is."""
+        own = {name: self.cleaned_data[name] for name in SAMPLING if self.cleaned_data.get(name) is not None}
+        try:
+            known = json.loads(written or "{}")
+        except ValueError:
+            return written
+        return json.dumps({**own, **known}) if own and isinstance(known, dict) else written
 
     def blame(self, refused: Refused) -> None:
         """Show a service's no at the field that it is about; a bad row is the file's."""

@@ -17,8 +17,11 @@ from accounts.models import User
 from datasets import actions, selectors, services
 from datasets.capacity import MIB, check_space
 from datasets.forms import UploadForm
+from datasets.item_pages import items_context, job_or_404
+from datasets.listing import SORTS, Sought
 from datasets.models import Job
 from datasets.reception import option_limits
+from datasets.states import JobState
 from dpl_site.lib.refusals import Refused
 from inference.catalog import models_there_are
 from nodes.selectors import live_nodes
@@ -56,10 +59,11 @@ def upload(request: Asked) -> HttpResponse:
 @page("read")
 def job_page(request: Asked, job_id: str) -> HttpResponse:
     """One job: progress, nodes, errors, downloads, and the buttons of those who may."""
-    job = _job(request, job_id)
+    job = job_or_404(request, job_id)
     status = selectors.detailed_status(job)
     buttons = actions.buttons(status) if request.principal.may("datasets") else []
-    context = {"job": status, "options": job.options, "sampling": _sampling(job), "buttons": buttons}
+    context = {"options": job.options, "sampling": _sampling(job), "buttons": buttons}
+    context |= items_context(job, status, request)
     return render(request, "datasets/job.html", context)
 
 
@@ -67,7 +71,7 @@ def job_page(request: Asked, job_id: str) -> HttpResponse:
 @page("datasets")
 def job_act(request: Asked, job_id: str, action: str) -> HttpResponse:
     """Stop, abort, resume, retry. A GET, as after a login in between, only leads back to the job."""
-    job = _job(request, job_id)
+    job = job_or_404(request, job_id)
     if action not in actions.ACTIONS:
         raise Http404
     if request.method == "POST":
@@ -94,13 +98,21 @@ def _job_of(request: Asked, form: UploadForm) -> Job:
 
 
 def _listed(request: Asked, form: UploadForm, status: int = 200) -> HttpResponse:
-    found = Paginator(selectors.jobs_of(request.principal), PAGE_SIZE).get_page(request.GET.get("page"))
+    sought = Sought.asked(request.GET)
+    jobs = sought.among(selectors.jobs_of(request.principal))
+    found = Paginator(jobs, PAGE_SIZE).get_page(request.GET.get("page"))
+    asked = f"&{sought.query}" if sought.query else ""
     context: Mapping[str, Any] = {
         "form": form if request.principal.may("datasets") else None,
         "page": found,
         "jobs": selectors.statuses(list(found)),
-        "source": f"/api/v1/jobs/?page={found.number}&page_size={PAGE_SIZE}",
+        "source": f"/api/v1/jobs/?page={found.number}&page_size={PAGE_SIZE}{asked}",
+        "sought": sought,
+        "asked": asked,
+        "sorts": [(name, label) for name, (label, _) in SORTS.items()],
+        "job_states": list(JobState),
         "shows_owner": request.principal.may("admin"),
+        "row_kb": settings.DPL_MAX_ROW_KB,
         "most_mb": settings.DATA_UPLOAD_MAX_MEMORY_SIZE // MIB,
     }
     return render(request, "datasets/jobs.html", context, status=status)
@@ -110,10 +122,3 @@ def _sampling(job: Job) -> list[tuple[str, str]]:
     """The job's sampling parameters with their values as JSON."""
     sampling = job.options.get("sampling") or {}
     return [(name, json.dumps(value, ensure_ascii=False)) for name, value in sampling.items()]
-
-
-def _job(request: Asked, job_id: str) -> Job:
-    try:
-        return selectors.job_for(request.principal, job_id)
-    except Refused as refused:
-        raise Http404(refused.message) from None

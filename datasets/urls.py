@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from datasets import pages, resources, views
+from datasets import item_pages, pages, resources, views
 from dpl_site.lib.rest import either
 
 JOB = "api/v1/jobs/<str:job_id>"
 
 urlpatterns = [
     path("jobs/", pages.jobs_page, name="jobs-page"),
+    path("jobs/compare/", item_pages.compare_page, name="jobs-compare"),
     path("jobs/<str:job_id>/", pages.job_page, name="job-page"),
+    path("jobs/<str:job_id>/items/", item_pages.items_part, name="job-items-part"),
+    path("jobs/<str:job_id>/items/<int:index>/", item_pages.item_page, name="item-page"),
     path("jobs/<str:job_id>/<str:action>", pages.job_act, name="job-act"),
     path("api/dataset/upload", views.UploadView.as_view(), name="dataset-upload"),
     path("api/dataset/status/<str:job_id>", views.StatusView.as_view(), name="dataset-status"),

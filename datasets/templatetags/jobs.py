@@ -8,6 +8,7 @@ from typing import Any
 
 from django import template
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from datasets import selectors
 
@@ -24,6 +25,14 @@ CAUSES = {
     "worker_died": _("workers died at it"),
     "connection_lost": _("connections broke at it"),
     "model_missing": _("no engine has the model"),
+}
+
+
+ITEM_STATES = {
+    "pending": pgettext_lazy("item", "pending"),
+    "running": pgettext_lazy("item", "running"),
+    "succeeded": pgettext_lazy("item", "succeeded"),
+    "failed": pgettext_lazy("item", "failed"),
 }
 
 
@@ -60,10 +69,63 @@ def bar(job: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"segments": segments, "percent": int(100 * job["done"] / total) if job and total else 0}
 
 
+@register.simple_tag
+def upload_words() -> dict[str, Any]:
+    """What the upload form's scripts say."""
+    return {
+        "uploading": _("Uploading… {percent}"),
+        "checking": _("Checking the last rows…"),
+        "broken": _("The connection broke before the upload was through. Try again."),
+        "no_file": _("Choose a file first."),
+        "preview_all": _("{rows} rows, {size}. So they will be sent:"),
+        "preview_head": _(
+            "About {rows} rows, {size}; the first {checked} were looked at. So they will be sent:"
+        ),
+        "preview_beyond": _(
+            "About {rows} rows, {size}. Row {first} lies too far in the file to be shown here."
+        ),
+        "items": dict(ITEM_STATES),
+        "more_problems": _("and {count} more rows"),
+        "bad_row": _("Row {index}: {problem}"),
+        "tried": _("{state}: {done} of {total} rows tried"),
+        "tokens": _("{tokens} tokens"),
+        "estimate": _("{rows} rows: about {time}"),
+        "estimate_basis": _(
+            "{rate} rows per second on {nodes} engines, about {tokens} tokens, if they stay free"
+        ),
+        "no_estimate": _("No row succeeded, so nothing can be said about the time."),
+        "problems": {
+            "empty": _("The file is empty."),
+            "not_a_dataset": _("This is no JSON array and no JSON object per line."),
+            "wrong_encoding": _("The file is not in UTF-8. Save it as UTF-8."),
+            "no_rows": _("The array is empty."),
+            "truncated": _("the file ends within this row"),
+            "invalid_json": _("this is not JSON"),
+            "row_not_object": _("a row must be a JSON object"),
+            "no_comma": _("a comma is missing before this row"),
+            "row_too_large": _("the row is too large"),
+            "too_deep": _("the row is nested too deeply"),
+            "unstorable": _("the row has a NUL or half a character in it"),
+            "missing_field": _("neither instruction nor messages is there"),
+            "empty_field": _("{field} is empty"),
+            "not_text": _("{field} must be a text"),
+            "not_object": _("{field} must be an object"),
+            "not_messages": _("{field} must be a list of messages"),
+            "not_parts": _("{field} must be a text, or parts with a type each"),
+        },
+    }
+
+
 @register.filter
 def cause(code: str) -> str:
     """Why items failed, in words; an unknown code says so itself."""
     return str(CAUSES.get(code, code))
+
+
+@register.filter
+def item_state(value: str) -> str:
+    """An item's state in the reader's language."""
+    return str(ITEM_STATES.get(value, value))
 
 
 @register.simple_tag

@@ -23,6 +23,7 @@ function receive(job) {
     form.hidden = !isPossible || (form.dataset.needsFailed === "yes" && job.failed === 0);
   }
   say(job);
+  page.dispatchEvent(new CustomEvent("job", { detail: job }));
 }
 
 function figures(job) {
@@ -67,6 +68,7 @@ function drawNode(row, node) {
     p95: duration(node.p95_s),
     idle: duration(node.idle_s),
   });
+  lead(row, `node=${node.id}`);
 }
 
 function drawError(row, error) {
@@ -77,6 +79,15 @@ function drawError(row, error) {
     example: error.example,
     retryable: error.retryable,
   });
+  lead(row, `state=failed&cause=${encodeURIComponent(error.cause)}`);
+}
+
+/** Let the row's link show the items that it stands for. */
+function lead(row, query) {
+  const link = row.querySelector("a[data-query]");
+  if (link.dataset.query === query) return;
+  link.dataset.query = query;
+  link.href = `?${query}#items`;
 }
 
 /** Tell a screen reader now and then, and at once when the state changes. */

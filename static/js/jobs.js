@@ -41,6 +41,7 @@ function drawJob(row, job) {
     total: number(job.total),
     failed: number(job.failed),
     owner: job.owner,
+    "dry-run": job.dry_run,
     created: job.created_at,
   });
   row.querySelector('[data-f="state"]').dataset.is = job.status;

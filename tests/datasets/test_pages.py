@@ -248,7 +248,7 @@ def test_it_shows_how_far_a_job_is(people: dict[str, User]) -> None:
     assert '<rect class="failed" x="0.000%" width="40.000%" height="100%"/>' in page
     assert "the engine failed at it" in page
     assert "runner gone" in page
-    assert 'data-f="name">fast</th>' in page
+    assert '#items" data-f="name">fast</a></th>' in page
     assert "llama3:8b" in page
     for form in ("?format=json", "?format=jsonl", "?format=json&amp;only=failed"):
         assert f'href="/api/dataset/result/{job.id}{form}"' in page
