@@ -13,12 +13,11 @@ import pytest
 from datasets.parsing import DatasetParser, RowError
 from datasets.rows import prompt_messages
 from tests.chaos.installation import Installation
+from tests.e2e.browser import CHROMIUM, MISSING
 from tests.e2e.test_pages import (
-    CHROMIUM,
     HOSTILE,
     JOB_MS,
     SOON_MS,
-    chromium,
     expect,
     is_live,
     person,
@@ -27,10 +26,7 @@ from tests.e2e.test_pages import (
 )
 from tests.engines.simulated import SimulatedEngine
 
-__all__ = ["chromium"]
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium puts one there"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 ROW = {"instruction": f"say {HOSTILE}", "input": "# a **title**", "id": 1}
 DROP = """([name, text]) => {
     const given = new DataTransfer();

@@ -11,11 +11,11 @@ import pytest
 from dpl_site import arranging
 from dpl_site.templatetags import hosts
 from tests.chaos.installation import Installation
-from tests.e2e.test_pages import HOSTILE, SOON_MS, chromium, expect, is_live, person, pytestmark
+from tests.e2e.test_pages import HOSTILE, SOON_MS, expect, is_live, person, pytestmark
 from tests.engines.simulated import SimulatedEngine
 from tests.simulated_agents import add_nodes, simulated_agents
 
-__all__ = ("chromium", "pytestmark")
+__all__ = ("pytestmark",)
 MANY = 40
 GIB = 2**30
 
