@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.http import Asked, methods, page
+from dpl_site.lib.back import back
 from dpl_site.lib.refusals import Refused
 from nodes import locks
 
@@ -42,7 +43,7 @@ def lock(request: Asked, node_id: int) -> HttpResponse:
     if request.method == "POST":
         with _told(request, _("The node is locked.")):
             _lock(request, node_id)
-    return redirect("fleet-page")
+    return back(request, reverse("fleet-page"))
 
 
 @methods("GET", "POST")
@@ -53,7 +54,7 @@ def unlock(request: Asked, node_id: int) -> HttpResponse:
         with _told(request, _("The node is free.")):
             principal = request.principal
             locks.unlock_node(node_id=node_id, actor=principal.username, force=principal.may("admin"))
-    return redirect("fleet-page")
+    return back(request, reverse("fleet-page"))
 
 
 def _lock(request: Asked, node_id: int) -> None:
