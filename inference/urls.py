@@ -12,7 +12,8 @@ from inference.requests_api import RequestViews
 from nodes.join_api import JoinTokenViews
 
 router = OptionalSlashRouter()
-router.register("nodes", NodeViewSet, basename="node")
+# Its actions have names of their own: `node-lock` is the page's form.
+router.register("nodes", NodeViewSet, basename="api-node")
 router.register("engines", EngineViewSet, basename="engine")
 router.register("models", ModelViewSet, basename="model")
 router.register("join-tokens", JoinTokenViews, basename="join-token")
