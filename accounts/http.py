@@ -70,21 +70,24 @@ def require(scope: str) -> Callable[[V], V]:
 
 
 def page(scope: str) -> Callable[[V], V]:
-    """Let a person in to a sync page; nobody logged in: to the login; without the scope: Django's 403 page.
+    """Let a person in to a page; nobody logged in: to the login; without the scope: Django's 403 page.
 
     Reading with a key works too. Sets `request.principal`. Forms are checked by Django's CSRF middleware.
     """
 
     def decorate(view: V) -> V:
-        @wraps(view)
-        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            principal = _reader(request)
-            if principal is None:
-                return redirect_to_login(request.get_full_path())
-            if not principal.may(scope):
-                raise PermissionDenied(_lacks(principal, scope))
-            cast(Asked, request).principal = principal
-            return cast(HttpResponseBase, view(request, *args, **kwargs))
+        if iscoroutinefunction(view):
+
+            @wraps(view)
+            async def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+                led = _led_away(request, await call(_reader, request), scope)
+                return led or cast(HttpResponseBase, await view(request, *args, **kwargs))
+        else:
+
+            @wraps(view)
+            def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+                led = _led_away(request, _reader(request), scope)
+                return led or cast(HttpResponseBase, view(request, *args, **kwargs))
 
         return cast(V, inner)
 
@@ -147,6 +150,16 @@ def _admit(request: HttpRequest, principal: Principal | None, scope: str) -> Non
     if not principal.may(scope):
         raise lacks(principal, scope)
     cast(Asked, request).principal = principal
+
+
+def _led_away(request: HttpRequest, principal: Principal | None, scope: str) -> HttpResponseBase | None:
+    """To the login when nobody is logged in; None when the person may come in. Raises PermissionDenied."""
+    if principal is None:
+        return redirect_to_login(request.get_full_path())
+    if not principal.may(scope):
+        raise PermissionDenied(_lacks(principal, scope))
+    cast(Asked, request).principal = principal
+    return None
 
 
 def _principal(request: HttpRequest) -> Principal | None:
