@@ -20,7 +20,9 @@ from dpl_site.lib.refusals import Refused
 from inference import engines, fleet, registration
 from inference.measurements import METRIC_FILTERS, WindowOut, measured
 from inference.models import Engine
+from inference.node_details import node_details
 from inference.serializers import (
+    DetailsOut,
     EngineChange,
     EngineEntry,
     EngineOut,
@@ -103,6 +105,12 @@ class NodeViewSet(viewsets.GenericViewSet[Node]):
     def metrics(self, request: Request, pk: str) -> Response:
         """What a node measured, as curves with gaps."""
         return Response(measured(engines.live_node(int(pk)), request.query_params))
+
+    @extend_schema(responses=DetailsOut, filters=False)
+    @action(detail=True, methods=["get"], scopes={"GET": "read"}, filter_backends=[], pagination_class=None)
+    def details(self, request: Request, pk: str) -> Response:
+        """What its machine is made of, and what the scheduler thinks of its engines and why."""
+        return Response(node_details(engines.live_node(int(pk)).id))
 
     # Locking takes a machine out of service for everybody's requests. Who may generate uses up the same
     # machines, so the right to generate (operators have it, viewers have not) is the right to lock.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import orjson
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.request import Request
@@ -17,8 +17,9 @@ from accounts.rest import principal_of
 from accounts.selectors import names_of, people_named
 from accounts.usage_api import Named
 from dpl_site.lib.clock import iso
-from dpl_site.lib.filters import id_in, moment_in
+from dpl_site.lib.filters import id_in, moment_in, words_in
 from inference.models import RequestLog
+from inference.records import CANCELLED, OK
 
 _PLAIN = (
     *("id", "request_id", "path", "model_asked", "model", "outcome", "status"),
@@ -93,6 +94,9 @@ FILTERS = [
     OpenApiParameter("model", str, description="That this model answered."),
     OpenApiParameter("node", int, description="That went to this node."),
     OpenApiParameter("outcome", str, description="With this outcome."),
+    OpenApiParameter(
+        "failed", bool, description="That ended in an error, or not; a client that left is none."
+    ),
     OpenApiParameter("request_id", str, description="With this `X-Request-ID`."),
 ]
 
@@ -112,11 +116,11 @@ class RequestViews(viewsets.GenericViewSet[RequestLog]):
     @extend_schema(parameters=FILTERS, responses=RequestOut(many=True))
     def list(self, request: Request) -> Response:
         """Requests with the decision of each, newest first."""
-        return self.get_paginated_response(_told(self.paginate_queryset(self.get_queryset()) or []))
+        return self.get_paginated_response(requests_view(self.paginate_queryset(self.get_queryset()) or []))
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """One request."""
-        return Response(_told([self.get_object()])[0])
+        return Response(requests_view([self.get_object()])[0])
 
 
 def requests_of(principal: Principal, query: Mapping[str, str]) -> QuerySet[RequestLog]:
@@ -126,6 +130,10 @@ def requests_of(principal: Principal, query: Mapping[str, str]) -> QuerySet[Requ
         found = found.filter(user_id=principal.user_id)
     if query.get("user"):
         found = found.filter(user_id__in=people_named(query["user"]))
+    failed = words_in(query, "failed", ["true", "false"])
+    if len(failed) == 1:
+        went_well = Q(outcome__in=(OK, CANCELLED))
+        found = found.filter(~went_well if failed == ("true",) else went_well)
     since, until = moment_in(query, "from"), moment_in(query, "to", end_of_day=True)
     conditions = {
         "at__gte": since,
@@ -139,7 +147,7 @@ def requests_of(principal: Principal, query: Mapping[str, str]) -> QuerySet[Requ
     return found.filter(**{name: value for name, value in conditions.items() if value is not None})
 
 
-def _told(rows: Iterable[RequestLog]) -> list[dict[str, Any]]:
+def requests_view(rows: Iterable[RequestLog]) -> list[dict[str, Any]]:
     """Rows as the API tells them, with the names of what they are about."""
     rows = list(rows)
     people, keys = names_of({row.user_id for row in rows}, {row.key_id for row in rows if row.key_id})

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from inference.models import Engine
+from inference.node_details import EngineDetails, MachineView, NodeDetails
 from inference.payloads import EngineView, MetricsView, SlotsView
 from nodes.models import Node
 from nodes.selectors import LockView
@@ -86,6 +87,23 @@ class NodeOut(serializers.Serializer[Node]):
     def get_metrics(self, node: dict[str, MetricsView | None]) -> MetricsView | None:
         """The latest measurements."""
         return node["metrics"]
+
+
+class DetailsOut(serializers.Serializer[Any]):
+    """What is known of one node besides its load."""
+
+    machine = serializers.SerializerMethodField(help_text="What its agent told last; null without an agent.")
+    policy = serializers.CharField(help_text="How the scheduler orders engines.")
+    engines = serializers.SerializerMethodField()
+
+    # As above: what the values look like.
+    def get_machine(self, details: NodeDetails) -> MachineView | None:
+        """The machine."""
+        return details["machine"]
+
+    def get_engines(self, details: NodeDetails) -> list[EngineDetails]:
+        """Its engines with their models, and how they stand with the scheduler."""
+        return details["engines"]
 
 
 class EngineEntry(serializers.Serializer[None]):
