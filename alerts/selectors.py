@@ -44,6 +44,11 @@ def open_alerts() -> QuerySet[Alert]:
     return Alert.objects.filter(state__in=OPEN).order_by("-id")
 
 
+def alerts_of_node(node_id: int) -> QuerySet[Alert]:
+    """The alerts of one node, the newest first; peaks that came to nothing are left out."""
+    return Alert.objects.filter(node_id=node_id).exclude(state=AlertState.OK).order_by("-id")
+
+
 def open_counts() -> dict[tuple[str, str], int]:
     """(severity, state) → how many alerts are not over."""
     rows = Alert.objects.filter(state__in=OPEN).order_by().values_list("severity", "state")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from django.urls import include, path
 
 from dpl_site.lib.rest import OptionalSlashRouter, either
-from inference import agents_api, join_pages, listings, model_views, pages, views
+from inference import agents_api, join_pages, listings, model_forms, model_views, node_page, pages, views
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
 from inference.requests_api import RequestViews
 from nodes.join_api import JoinTokenViews
 
 router = OptionalSlashRouter()
-# Its actions have names of their own: `node-lock` is the page's form.
-router.register("nodes", NodeViewSet, basename="api-node")
+router.register("nodes", NodeViewSet, basename="node")
 router.register("engines", EngineViewSet, basename="engine")
 router.register("models", ModelViewSet, basename="model")
 router.register("join-tokens", JoinTokenViews, basename="join-token")
@@ -22,6 +21,9 @@ router.register("requests", RequestViews, basename="request")
 urlpatterns = [
     path("nodes/<int:node_id>/lock", pages.lock, name="node-lock-form"),
     path("nodes/<int:node_id>/unlock", pages.unlock, name="node-unlock-form"),
+    path("nodes/<int:node_id>/", node_page.node_page, name="node-page"),
+    path("nodes/<int:node_id>/load", model_forms.load, name="node-load"),
+    path("nodes/<int:node_id>/unload", model_forms.unload, name="node-unload"),
     path("nodes/invite", join_pages.invite_page, name="node-invite"),
     *either("api/v1/agents/join/", agents_api.join),
     *either("api/v1/agents/push/", agents_api.push),

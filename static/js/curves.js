@@ -1,7 +1,7 @@
 /* Curves over time, drawn by uPlot: one cursor over all that share a name, gaps as gaps, the theme's colours. */
 
 import uPlot from "../vendor/uplot.js";
-import { words } from "./show.js";
+import { region, words } from "./show.js";
 
 const PALETTE = 8;
 const HEIGHT = 180;
@@ -9,8 +9,6 @@ const NEAR_PX = 24;
 
 const DAY_S = 86400;
 const probe = document.createElement("i");
-const language = document.documentElement.lang || "en";
-const region = navigator.languages.find((one) => one.split("-")[0] === language.split("-")[0]) ?? language;
 const clock = (options) => new Intl.DateTimeFormat(region, options);
 const seconds = clock({ timeStyle: "medium" });
 const minutes = clock({ timeStyle: "short" });

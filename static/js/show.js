@@ -3,7 +3,7 @@
 const UNKNOWN = "–";
 const language = document.documentElement.lang || "en";
 const units = [[86400, "d", 3600, "h"], [3600, "h", 60, "m"], [60, "m", 1, "s"]];
-const region = navigator.languages.find((one) => one.split("-")[0] === language.split("-")[0]) ?? language;
+export const region = navigator.languages.find((one) => one.split("-")[0] === language.split("-")[0]) ?? language;
 const time = new Intl.DateTimeFormat(region, { timeStyle: "medium" });
 const dateAndTime = new Intl.DateTimeFormat(region, { dateStyle: "medium", timeStyle: "short" });
 

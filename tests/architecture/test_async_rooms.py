@@ -28,6 +28,7 @@ ROOMS = (
     "inference/chat.py",
     "inference/http_client.py",
     "inference/loading.py",
+    "inference/model_forms.py",
     "inference/model_views.py",
     "*/pool.py",
     "accounts/authentication.py",
