@@ -56,7 +56,7 @@ class UploadForm(forms.Form):
         help_text=_("0: always the likeliest words. Empty: the model's own."),
     )
     max_tokens = forms.IntegerField(
-        label=_("Most tokens"), required=False, min_value=1, help_text=_("Where an answer is cut off.")
+        label=_("Max tokens"), required=False, min_value=1, help_text=_("Where an answer is cut off.")
     )
     options = forms.CharField(
         label=_("Further sampling options"),

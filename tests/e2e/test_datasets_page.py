@@ -278,7 +278,7 @@ def test_the_list_is_searched_by_its_address_and_stays_live(site: Installation, 
         page.keyboard.press("Enter")
         expect(page).to_have_url(re.compile(r"search=needle"))
         expect(page.locator("tbody[data-list=jobs] tr")).to_have_count(1)
-        expect(page.locator(f"[data-key='{job_id}'] .state").last).to_have_text("completed", timeout=JOB_MS)
+        expect(page.locator(f"[data-key='{job_id}'] .state")).to_have_text("completed", timeout=JOB_MS)
 
 
 def test_a_report_on_paper_has_no_controls(site: Installation, chromium: Any) -> None:
