@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 
 from tests.chaos.installation import Installation
-from tests.e2e.test_pages import CHROMIUM, FLAGS, HOSTILE, SOON_MS, expect, is_live, person, playwright, press
+from tests.e2e.browser import CHROMIUM, MISSING
+from tests.e2e.test_pages import HOSTILE, SOON_MS, expect, is_live, person, press
 from tests.engines.simulated import SimulatedEngine
 from tests.machines import Asked, Said, serving
 from tests.nodes.told import STATUS
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium puts one there"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 GPU = STATUS["gpus"][0]
 
 
@@ -49,15 +48,6 @@ def site() -> Iterator[Installation]:
             yield made
     finally:
         made.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The browser."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def path_of(page: Any, site: Installation, name: str) -> str:

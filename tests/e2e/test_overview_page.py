@@ -86,7 +86,13 @@ def test_hosts_are_arranged_and_shown_alike_on_both_sides(site: Installation, ch
         ("UP well", "gpu", ""),
         ("", "heat", "label:x"),
     ]
-    sizes: list[list[float | None]] = [[None, None], [1, None], [None, 5 * GIB], [3 * GIB, 24 * GIB], [7, 900]]
+    sizes: list[list[float | None]] = [
+        [None, None],
+        [1, None],
+        [None, 5 * GIB],
+        [3 * GIB, 24 * GIB],
+        [7, 900],
+    ]
     with person(chromium, site) as page:
         arranged, shown = page.evaluate(
             """async ([nodes, wanted, states, sizes]) => {
