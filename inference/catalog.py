@@ -24,7 +24,8 @@ class Place:
 class FleetModel:
     """One model of the fleet; sizes in bytes, the context in tokens, None where no engine says.
 
-    `abilities` are what Ollama's clients ask for before they send tools or pictures.
+    `abilities` are what Ollama's clients ask for before they send tools or pictures; `tells_abilities` is false
+    where no engine says them, so that what is missing there is unknown.
     """
 
     name: str
@@ -34,6 +35,7 @@ class FleetModel:
     can_generate: bool
     abilities: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    tells_abilities: bool = True
 
     @property
     def is_resident(self) -> bool:
@@ -87,6 +89,7 @@ def _model(rows: list[EngineModel]) -> FleetModel:
         context_length=next((row.context_length for row in rows if row.context_length is not None), None),
         can_generate=any(row.can_generate for row in rows),
         abilities=_abilities(rows),
+        tells_abilities=any(row.abilities for row in rows),
     )
 
 

@@ -122,7 +122,8 @@ class TextExchange(Exchange):
         await self._client.whole(200, content_type, told, self.route)
 
     def _node(self) -> Answering:
-        return Answering(self.route.target.node_id, self.route.node_name, self.route.candidate.why)
+        target, candidate = self.route.target, self.route.candidate
+        return Answering(target.node_id, self.route.node_name, candidate.why, candidate.model)
 
     async def _streamed(self, response: Answer) -> None:
         """Bytes as they come. The end is known by the last of them: one that is missing is a failure."""

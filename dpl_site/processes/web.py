@@ -28,7 +28,8 @@ GARBAGE = (40_000, 10, 10)
 """New objects before the youngest are looked through, and so on. Hundreds of requests in hand are twenty thousand
 objects that come and go by themselves; looking through them took a twentieth of the process, and found nothing.
 """
-LARGEST_SOCKET_MESSAGE = 1024 * 1024
+LARGEST_SOCKET_MESSAGE = 8 * 1024 * 1024
+"""A question of the chat page carries its conversation, pictures included (`inference.chat_pages.MOST_QUESTION_BYTES`)."""
 
 logger = logging.getLogger(__name__)
 

@@ -36,11 +36,12 @@ class Asked(NamedTuple):
 
 
 class Answering(NamedTuple):
-    """The node that answers, and what tells why it was chosen, where a surface says so."""
+    """The node that answers, what tells why it was chosen, and its own name of the model, where a surface says so."""
 
     node_id: int
     node_name: str
     why: Callable[[], tuple[str, ...]]
+    model: str = ""
 
 
 class Writer(Protocol):

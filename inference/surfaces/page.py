@@ -51,9 +51,9 @@ class PageChat(OpenAIChat):
         return b""
 
     def opening(self, node: Answering) -> bytes:
-        """Which node answers, and why."""
+        """Which node answers, with which model, and why."""
         told = {"id": node.node_id, "name": node.node_name}
-        return message("node", self._id, node=told, reasons=node.why())
+        return message("node", self._id, node=told, model=node.model, reasons=node.why())
 
 
 class PageWriter:
@@ -77,7 +77,9 @@ class PageWriter:
 
     def end(self) -> bytes:
         """That it is done."""
-        return message("done", self._id, usage=usage_of(self._usage), finish_reason=self._reason)
+        # Tokens that no engine told are unknown here, and never 0.
+        usage = usage_of(self._usage) if self._usage.completion_tokens is not None else None
+        return message("done", self._id, usage=usage, finish_reason=self._reason)
 
     def whole(self, answer: Whole) -> bytes:
         """A page's answer always streams."""

@@ -80,7 +80,7 @@ async def test_a_question_is_answered_by_a_node_in_tokens(keys: dict[str, str], 
         await ask(connection, options={"max_tokens": 50})
         said = await until(connection, "done", "error")
     node, *tokens, done = said
-    assert (node["type"], node["node"]["name"]) == ("node", "fast")
+    assert (node["type"], node["node"]["name"], node["model"]) == ("node", "fast", "m")
     assert "model resident" in node["reasons"]
     assert "".join(token["text"] for token in tokens) == "say it again"
     assert {one["id"] for one in said} == {"q"}
