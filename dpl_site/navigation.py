@@ -42,6 +42,7 @@ class Shown:
 
 PLACES = (
     Place(_("Overview"), "fleet-page", "fleet", "o", under=("/nodes/",)),
+    Place(_("Chat"), "chat-page", "chat", "c", scope="chat"),
     Place(_("Datasets"), "jobs-page", "datasets", "d"),
 )
 

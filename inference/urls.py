@@ -5,7 +5,18 @@ from __future__ import annotations
 from django.urls import include, path
 
 from dpl_site.lib.rest import OptionalSlashRouter, either
-from inference import agents_api, join_pages, listings, model_forms, model_views, node_page, pages, views
+from inference import (
+    agents_api,
+    chat_pages,
+    chat_views,
+    join_pages,
+    listings,
+    model_forms,
+    model_views,
+    node_page,
+    pages,
+    views,
+)
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
 from inference.requests_api import RequestViews
@@ -25,6 +36,11 @@ urlpatterns = [
     path("nodes/<int:node_id>/load", model_forms.load, name="node-load"),
     path("nodes/<int:node_id>/unload", model_forms.unload, name="node-unload"),
     path("nodes/invite", join_pages.invite_page, name="node-invite"),
+    path("chat/", chat_pages.chat_page, name="chat-page"),
+    path("chat/<uuid:conversation>/", chat_pages.chat_page, name="chat-conversation"),
+    path("chat/answer", chat_views.answer, name="chat-answer"),
+    path("chat/ask", chat_views.ask, name="chat-ask"),
+    path("chat/models", chat_pages.models, name="chat-models"),
     *either("api/v1/agents/join/", agents_api.join),
     *either("api/v1/agents/push/", agents_api.push),
     path("api/v1/", include(router.urls)),

@@ -29,7 +29,7 @@ GARBAGE = (40_000, 10, 10)
 objects that come and go by themselves; looking through them took a twentieth of the process, and found nothing.
 """
 LARGEST_SOCKET_MESSAGE = 8 * 1024 * 1024
-"""A question of the chat page carries its conversation, pictures included (`inference.chat_pages.MOST_QUESTION_BYTES`)."""
+"""A question of the chat page carries its conversation and pictures (`inference.chat_pages.MOST_QUESTION_BYTES`)."""
 
 logger = logging.getLogger(__name__)
 

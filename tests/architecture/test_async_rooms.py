@@ -26,6 +26,8 @@ ROOMS = (
     "inference/exchange.py",
     "inference/vectors.py",
     "inference/chat.py",
+    "inference/chat_answering.py",
+    "inference/chat_views.py",
     "inference/http_client.py",
     "inference/loading.py",
     "inference/model_forms.py",

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 OPEN = {"/login/", "/logout/", "/health", "/ready", "/i18n/setlang/"}
 # A machine that joins has neither a key nor a session: it shows the token of an invitation.
 OPEN |= {"/agent/1", "/api/v1/agents/join", "/api/v1/agents/join/"}
-SAMPLES = {"job_id": "019a0000-0000-7000-8000-000000000000"}
+SAMPLES = dict.fromkeys(("job_id", "conversation"), "019a0000-0000-7000-8000-000000000000")
 
 
 def patterns(found: list[Any], before: str = "") -> Iterator[str]:
