@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from tests.chaos.installation import Installation
-from tests.e2e.test_pages import CHROMIUM, FLAGS, SOON_MS, expect, person, playwright
+from tests.e2e.browser import CHROMIUM, MISSING
+from tests.e2e.test_pages import SOON_MS, expect, person
 from tests.engines.simulated import SimulatedEngine
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium puts one there"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 ECHO, SLOW, SEER = "echo-think:latest", "slow:latest", "seer"
 HOSTILE = """# Title
 
@@ -62,15 +61,6 @@ def site(slow: SimulatedEngine) -> Iterator[Installation]:
             yield made
     finally:
         made.stop()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The browser."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def visit(page: Any, site: Installation, model: str = ECHO, path: str = "/chat/") -> None:
