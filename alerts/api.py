@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -15,10 +14,10 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.rest import principal_of
 from alerts import changes, payloads, selectors, services
-from alerts.models import Alert, AlertEvent, Channel, Rule, RuleScope, Silence
-from alerts.past import past_episodes
-from alerts.preview import Episode, would_have_fired
+from alerts.models import Alert, AlertEvent, Channel, Rule, Silence
+from alerts.previewing import previewed
 from alerts.serializers import (
+    AcknowledgeEntry,
     AlertOut,
     ChannelEntry,
     ChannelOut,
@@ -29,13 +28,12 @@ from alerts.serializers import (
     RuleOut,
     SilenceEntry,
     SilenceOut,
+    SummaryOut,
     TestOut,
 )
 from alerts.states import AlertState, Severity
-from dpl_site.lib.clock import iso_ms, utc_now
+from dpl_site.lib.clock import utc_now
 from dpl_site.lib.filters import id_in, moment_in, words_in
-from dpl_site.lib.refusals import Refused
-from nodes.models import Node
 
 ALERT_FILTERS = [
     OpenApiParameter("state", str, description="In one of these states, with commas."),
@@ -44,6 +42,7 @@ ALERT_FILTERS = [
     OpenApiParameter("rule", int, description="Of this rule."),
     OpenApiParameter("from", str, description="In its state since this moment or day, or later."),
     OpenApiParameter("to", str, description="In its state since this moment or day, or earlier."),
+    OpenApiParameter("order", str, description="`worst`: the worst first, instead of the newest."),
 ]
 SCOPES = {"GET": "read", "*": "admin"}
 IDS = "[0-9]{1,18}"
@@ -69,10 +68,11 @@ class AlertViewSet(viewsets.GenericViewSet[Alert]):
             "state_ms__gte": round(since.timestamp() * 1000) if since else None,
             "state_ms__lte": round(until.timestamp() * 1000) if until else None,
         }
-        found = Alert.objects.order_by("-id")
+        found = selectors.with_notes(Alert.objects.order_by("-id"))
         if conditions["state__in"] is None:
             found = found.exclude(state=AlertState.OK)
-        return found.filter(**{name: value for name, value in conditions.items() if value is not None})
+        found = found.filter(**{name: value for name, value in conditions.items() if value is not None})
+        return selectors.by_rank(found) if words_in(query, "order", ["worst"]) else found
 
     @extend_schema(parameters=ALERT_FILTERS)
     def list(self, request: Request) -> Response:
@@ -84,6 +84,12 @@ class AlertViewSet(viewsets.GenericViewSet[Alert]):
         """One alert."""
         return Response(payloads.alert_detail(self.get_object()))
 
+    @extend_schema(responses=SummaryOut, filters=False)
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def summary(self, request: Request) -> Response:
+        """How many fire, and how bad the worst is."""
+        return Response(selectors.summary())
+
     @extend_schema(responses=EventOut(many=True), filters=False)
     @action(detail=True, methods=["get"])
     def events(self, request: Request, pk: str) -> Response:
@@ -91,11 +97,12 @@ class AlertViewSet(viewsets.GenericViewSet[Alert]):
         page = self.paginate_queryset(self.get_object().events.order_by("-id")) or []  # type: ignore[arg-type]  # pages of another table
         return self.get_paginated_response([payloads.event_view(one) for one in _events(page)])
 
-    @extend_schema(request=None, responses=AlertOut)
+    @extend_schema(request=AcknowledgeEntry, responses=AlertOut)
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Note that one has seen it: no more reminders. 409 when it has ended."""
-        return self._acknowledge(request, int(pk), is_undone=False)
+        note = _told(AcknowledgeEntry(data=request.data)).get("note", "")
+        return self._acknowledge(request, int(pk), is_undone=False, note=note)
 
     @extend_schema(request=None, responses=AlertOut)
     @action(detail=True, methods=["post"])
@@ -103,9 +110,9 @@ class AlertViewSet(viewsets.GenericViewSet[Alert]):
         """Take that back."""
         return self._acknowledge(request, int(pk), is_undone=True)
 
-    def _acknowledge(self, request: Request, alert_id: int, *, is_undone: bool) -> Response:
-        alert = services.alert_acknowledge(alert_id=alert_id, actor=_actor(request), is_undone=is_undone)
-        return Response(payloads.alert_detail(alert))
+    def _acknowledge(self, request: Request, alert_id: int, *, is_undone: bool, note: str = "") -> Response:
+        services.alert_acknowledge(alert_id=alert_id, actor=_actor(request), note=note, is_undone=is_undone)
+        return Response(payloads.alert_detail(selectors.with_notes(Alert.objects.all()).get(pk=alert_id)))
 
 
 class RuleViewSet(viewsets.GenericViewSet[Rule]):
@@ -145,17 +152,7 @@ class RuleViewSet(viewsets.GenericViewSet[Rule]):
     @action(detail=False, methods=["post"], scopes={"POST": "read"})
     def preview(self, request: Request) -> Response:
         """When this rule would have fired over these values, or over the last days of the fleet."""
-        told = _told(PreviewEntry(data=request.data))
-        samples, days = told.pop("samples", None), told.pop("days")
-        scopes = told.pop("scopes", None) or []
-        rule = selectors.spec_of(Rule(**changes.rule_values(told)))
-        if samples is not None:
-            found = [_episode(one, None, "") for one in would_have_fired(rule, _in_order(samples))]
-        else:
-            matchers = [selectors.matcher_of(RuleScope(**scope)) for scope in scopes]
-            past = past_episodes(rule, matchers, days=days)
-            found = [_episode(one.episode, one.node, one.subject) for one in past]
-        return Response({"episodes": found, "fired": sum(one["fired_at"] is not None for one in found)})
+        return Response(previewed(_told(PreviewEntry(data=request.data))))
 
     def _save(self, request: Request, rule: Rule | None) -> dict[str, object]:
         told = _told(RuleEntry(data=request.data, partial=rule is not None))
@@ -258,28 +255,3 @@ def _told(serializer: BaseSerializer[Any]) -> dict[str, Any]:
 
 def _events(page: Any) -> list[AlertEvent]:
     return list(page)
-
-
-def _episode(one: Episode, node: Node | None, subject: str) -> dict[str, object]:
-    return {
-        "began_at": iso_ms(one.began_ms),
-        "fired_at": iso_ms(one.fired_ms),
-        "ended_at": iso_ms(one.ended_ms),
-        "worst": one.worst,
-        "node": node and {"id": node.id, "name": node.name},
-        "subject": subject,
-    }
-
-
-def _in_order(samples: list[list[float | None]]) -> list[tuple[int, float | None]]:
-    """Samples as the policy takes them. Raises Refused for instants that are missing or out of order."""
-    found: list[tuple[int, float | None]] = []
-    for at_ms, value in samples:
-        is_wrong = value is not None and not math.isfinite(value)
-        if is_wrong or at_ms is None or not 0 <= at_ms < 1e14 or (found and at_ms < found[-1][0]):
-            message = (
-                "Samples are [epoch milliseconds, value], oldest first; a value is a finite number or null."
-            )
-            raise Refused(message, detail={"samples": [message]})
-        found.append((int(at_ms), value))
-    return found

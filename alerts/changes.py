@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from alerts import notices, validation
 from alerts.messages import compose_test
@@ -35,7 +36,7 @@ def rule_values(values: Mapping[str, Any], rule: Rule | None = None) -> dict[str
         whole["clear_value"] = whole["fire_value"]
     for field in ("metric", "fire_value"):
         if whole[field] in (None, ""):
-            raise validation.refusal(field, f"{field} is needed.")
+            raise validation.refusal(field, _("%(field)s is needed.") % {"field": field})
     return validation.rule(whole)
 
 
@@ -51,17 +52,18 @@ def rule_save(
     for scope in scopes or ():
         validation.matcher(scope)
         if not any(scope.get(field) for field in _SCOPE_FIELDS):
-            raise validation.refusal("scopes", "A scope names a node, an environment or a label.")
+            raise validation.refusal("scopes", _("A scope names a node, an environment or a label."))
     if scopes is not None and len(scopes) > MOST_SCOPES:
-        raise validation.refusal("scopes", f"A rule has {MOST_SCOPES} scopes at most.")
+        wrong = _("A rule has %(most)d scopes at most.") % {"most": MOST_SCOPES}
+        raise validation.refusal("scopes", wrong)
     if rule is None:
-        _check_room(Rule.objects.count(), MOST_RULES, "rules")
+        _check_room(Rule.objects.count(), MOST_RULES, _("rules"))
     is_new, rule = rule is None, rule or Rule()
     before = {} if is_new else {field: getattr(rule, field) for field in RULE_FIELDS}
     for field, value in whole.items():
         setattr(rule, field, value)
     with transaction.atomic():
-        _save(rule, "rule")
+        _save(rule, _("Another rule has this name already."))
         if scopes is not None:
             rule.scopes.all().delete()
             RuleScope.objects.bulk_create(RuleScope(rule=rule, **scope) for scope in scopes)
@@ -82,7 +84,7 @@ def rule_remove(*, actor: str, rule: Rule) -> None:
 def silence_make(*, actor: str, values: Mapping[str, Any]) -> Silence:
     """Silence what fits until the end. Raises Refused."""
     validation.silence(values)
-    _check_room(Silence.objects.filter(ends_at__gt=utc_now()).count(), MOST_SILENCES, "silences")
+    _check_room(Silence.objects.filter(ends_at__gt=utc_now()).count(), MOST_SILENCES, _("silences"))
     with transaction.atomic():
         silence = Silence.objects.create(author=actor, **values)
         until = {"ends_at": silence.ends_at.isoformat(), "comment": silence.comment}
@@ -105,7 +107,7 @@ def channel_save(*, actor: str, values: Mapping[str, Any], channel: Channel | No
     is_new, channel = channel is None, channel or Channel()
     told = dict(values)
     if is_new:
-        _check_room(Channel.objects.count(), MOST_CHANNELS, "channels")
+        _check_room(Channel.objects.count(), MOST_CHANNELS, _("channels"))
     if "name" in told or is_new:
         channel.name = validation.name(told.get("name") or "")
     if "url" in told or is_new:
@@ -115,7 +117,7 @@ def channel_save(*, actor: str, values: Mapping[str, Any], channel: Channel | No
     for field in ("is_enabled", "least_severity", "tells_resolved"):
         setattr(channel, field, told.get(field, getattr(channel, field)))
     with transaction.atomic():
-        _save(channel, "channel")
+        _save(channel, _("Another channel has this name already."))
         detail = {field: value for field, value in told.items() if field != "url"}
         detail |= {"url": "changed"} if "url" in told else {}
         action = "channel made" if is_new else "channel changed"
@@ -140,14 +142,13 @@ def channel_test(*, channel: Channel) -> Outcome:
 
 def _check_room(count: int, most: int, what: str) -> None:
     if count >= most:
-        raise Refused(f"There are {count} {what}, and {most} at most. Remove some first.", status=409)
+        full = _("There are %(count)d %(what)s, and %(most)d at most. Remove some first.")
+        raise Refused(full % {"count": count, "what": what, "most": most}, status=409)
 
 
-def _save(row: Rule | Channel, what: str) -> None:
+def _save(row: Rule | Channel, taken: str) -> None:
     try:
         with transaction.atomic():
             row.save()
     except IntegrityError as error:
-        raise validation.refusal(
-            "name", f"Another {what} has this name already.", code="duplicate"
-        ) from error
+        raise validation.refusal("name", taken, code="duplicate") from error

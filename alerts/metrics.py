@@ -71,4 +71,9 @@ def shown(metric: str, value: float | None) -> str:
     unit = METRICS[metric].unit if metric in METRICS else ""
     if unit == "bytes":
         return f"{value / 2**30:.1f} GiB"
-    return f"{value:.4g}{_SYMBOLS.get(unit, f' {unit}' if unit else '')}"
+    return f"{_figure(value)}{_SYMBOLS.get(unit, f' {unit}' if unit else '')}"
+
+
+def _figure(value: float) -> str:
+    """Four digits, and never fewer than the whole number has."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

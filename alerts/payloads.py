@@ -63,6 +63,7 @@ def alert_detail(alert: Alert) -> dict[str, object]:
         "duration_s": (ended - alert.fired_ms) / 1000 if ended and alert.fired_ms else None,
         "muted_by": alert.muted_by or None,
         "acknowledged_at": iso(alert.acknowledged_at),
+        "acknowledged_note": (getattr(alert, "note", "") if alert.acknowledged_by else "") or None,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alerts.rules import RuleSpec, Standing, evaluate
 from alerts.samples import Samples
-from alerts.states import AlertState
+from alerts.states import Aggregation, AlertState
 
 STALE_MS = 15_000
 _SERIES = (0, None, "")
@@ -36,7 +36,10 @@ def would_have_fired(
     windows, standing = Samples(), Standing(AlertState.OK, 0)
     found: list[Episode] = []
     stale_ms = max(STALE_MS, rule.window_s * 1000)
+    is_plain = rule.aggregation is Aggregation.LAST
     for at_ms, value in values:
+        if is_plain and value is not None and standing.state is AlertState.OK and not rule.is_hot(value):
+            continue  # most values of most curves: nothing begins, and no window has to know
         measured = windows.measure(rule, _SERIES, value, at_ms, stale_ms)
         step = evaluate(rule, measured, standing, at_ms)
         if step is not None:

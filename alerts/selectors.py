@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, TypedDict
 
-from django.db.models import Count, QuerySet
+from django.db.models import Case, Count, IntegerField, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from alerts import metrics
 from alerts.judging import Ruled, Stands
 from alerts.matching import Matcher, SilenceSpec
-from alerts.models import Alert, Channel, Rule, RuleScope, Silence
+from alerts.models import Alert, AlertEvent, Channel, Delivery, Rule, RuleScope, Silence
 from alerts.rules import RuleSpec, Standing
 from alerts.samples import Key
 from alerts.states import OPEN, RAISED, Aggregation, AlertState, NoData, Operator, Severity
 from dpl_site.lib.clock import utc_now
 from dpl_site.lib.prepared import Prepared
 
+MOST_NEWS = 20
+"""Of so many alerts that fire the ids are told with their number."""
 _COLUMNS = (
     *("id", "name", "metric", "operator", "fire_value", "clear_value", "aggregation", "window_s", "for_s"),
     *("keep_s", "severity", "no_data", "repeat_s", "key"),
@@ -39,6 +42,54 @@ def firing_count() -> int:
     return Alert.objects.filter(state__in=RAISED).count()
 
 
+class Summary(TypedDict):
+    """What stands, in a few numbers: `firing` counts those that recover too, `raised` are the newest of these.
+
+    `version` rises with whatever happens to an alert.
+    """
+
+    firing: int
+    pending: int
+    worst: str | None
+    raised: list[int]
+    version: int
+
+
+def summary() -> Summary:
+    """What the bell on every page says."""
+    counts = open_counts()
+    firing = dict.fromkeys(Severity, 0) | _raised_by_severity(counts)
+    raised = Alert.objects.filter(state__in=RAISED).order_by("-id").values_list("id", flat=True)
+    newest = AlertEvent.objects.order_by("-id").values_list("id", flat=True).first()
+    return {
+        "firing": sum(firing.values()),
+        "pending": sum(count for (_, state), count in counts.items() if state == AlertState.PENDING),
+        "worst": next((one.value for one in reversed(Severity) if firing[one]), None),
+        "raised": list(raised[:MOST_NEWS]) if any(firing.values()) else [],
+        "version": newest or 0,
+    }
+
+
+def _raised_by_severity(counts: dict[tuple[str, str], int]) -> dict[Severity, int]:
+    found: defaultdict[Severity, int] = defaultdict(int)
+    for (severity, state), count in counts.items():
+        if state in RAISED:
+            found[Severity(severity)] += count
+    return dict(found)
+
+
+def with_notes(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+    """The same, each with what was said when it was acknowledged, in `note`."""
+    said = AlertEvent.objects.filter(alert=OuterRef("pk"), action="acknowledged").order_by("-id")
+    return alerts.annotate(note=Coalesce(Subquery(said.values("reason")[:1]), Value("")))
+
+
+def deliveries() -> QuerySet[Delivery]:
+    """The messages, newest first, with their channels and tries."""
+    found = Delivery.objects.select_related("channel").defer("channel__url")
+    return found.prefetch_related("tries").order_by("-id")
+
+
 def open_alerts() -> QuerySet[Alert]:
     """The alerts that are pending, firing or recovering, the newest first."""
     return Alert.objects.filter(state__in=OPEN).order_by("-id")
@@ -47,6 +98,21 @@ def open_alerts() -> QuerySet[Alert]:
 def alerts_of_node(node_id: int) -> QuerySet[Alert]:
     """The alerts of one node, the newest first; peaks that came to nothing are left out."""
     return Alert.objects.filter(node_id=node_id).exclude(state=AlertState.OK).order_by("-id")
+
+
+def by_rank(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+    """Firing before recovering before pending, the more severe first, then the newest."""
+    states = {AlertState.FIRING: 0, AlertState.RECOVERING: 1, AlertState.PENDING: 2}
+    return alerts.order_by(
+        _ranked("state", {state.value: rank for state, rank in states.items()}),
+        _ranked("severity", {one.value: -one.rank for one in Severity}),
+        "-id",
+    )
+
+
+def _ranked(field: str, ranks: dict[str, int]) -> Case:
+    whens = [When(**{field: value, "then": Value(rank)}) for value, rank in ranks.items()]
+    return Case(*whens, default=Value(9), output_field=IntegerField())
 
 
 def open_counts() -> dict[tuple[str, str], int]:

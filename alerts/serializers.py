@@ -100,6 +100,7 @@ class PreviewEntry(RuleEntry):
         required=False,
     )
     days = serializers.IntegerField(min_value=1, max_value=30, default=7)
+    curves = serializers.BooleanField(default=False, help_text="With the values that it was run over.")
 
 
 class EpisodeOut(serializers.Serializer[None]):
@@ -113,11 +114,27 @@ class EpisodeOut(serializers.Serializer[None]):
     subject = serializers.CharField()
 
 
+class PastCurveOut(serializers.Serializer[None]):
+    """What a rule looked at: one figure of one node, at the preview's times."""
+
+    node = serializers.DictField()
+    subject = serializers.CharField()
+    fired = serializers.IntegerField()
+    values = serializers.ListField(child=serializers.FloatField(allow_null=True))
+
+
 class PreviewOut(serializers.Serializer[None]):
-    """When a rule would have fired."""
+    """When a rule would have fired. The rest is there when `curves` was asked for."""
 
     episodes = EpisodeOut(many=True)
     fired = serializers.IntegerField()
+    has_history = serializers.BooleanField(required=False, help_text="Whether this metric is kept at all.")
+    watched = serializers.IntegerField(required=False, help_text="How many figures it looked at.")
+    left_out = serializers.IntegerField(
+        required=False, help_text="Those of them that were too many to judge."
+    )
+    t = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="Epoch ms.")
+    curves = PastCurveOut(many=True, required=False, help_text="The few that it would have fired most on.")
 
 
 class NodeRefOut(serializers.Serializer[None]):
@@ -149,6 +166,23 @@ class AlertOut(serializers.Serializer[Any]):
     duration_s = serializers.FloatField(allow_null=True)
     muted_by = serializers.CharField(allow_null=True)
     acknowledged_at = serializers.DateTimeField(allow_null=True)
+    acknowledged_note = serializers.CharField(allow_null=True)
+
+
+class AcknowledgeEntry(serializers.Serializer[None]):
+    """What one says about an alert that one has seen."""
+
+    note = serializers.CharField(required=False, allow_blank=True, max_length=300)
+
+
+class SummaryOut(serializers.Serializer[Any]):
+    """What stands, in a few numbers."""
+
+    firing = serializers.IntegerField(help_text="Those that recover too.")
+    pending = serializers.IntegerField()
+    worst = serializers.ChoiceField(choices=Severity.pairs(), allow_null=True)
+    raised = serializers.ListField(child=serializers.IntegerField(), help_text="Ids of the newest that fire.")
+    version = serializers.IntegerField(help_text="Rises with whatever happens to an alert.")
 
 
 class EventOut(serializers.Serializer[Any]):

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
+from alerts import validation
 from alerts.judging import Step
 from alerts.looks import Look
 from alerts.metrics import METRICS
@@ -60,22 +62,28 @@ def record_gpus(*, look: Look) -> None:
         )
 
 
-def alert_acknowledge(*, alert_id: int, actor: str, is_undone: bool = False) -> Alert:
-    """Note who has seen an alert (or, undone, that nobody has): no reminders of it. Raises Refused."""
+def alert_acknowledge(*, alert_id: int, actor: str, note: str = "", is_undone: bool = False) -> Alert:
+    """Note who has seen an alert (or, undone, that nobody has): no reminders of it. Raises Refused.
+
+    `note` is what this person says about it; it stands with the event.
+    """
     with transaction.atomic():
         alert = Alert.objects.select_for_update().filter(id=alert_id).first()
         if alert is None:
-            raise Refused(f"There is no alert {alert_id}.", status=404)
+            raise Refused(_("There is no alert %(id)d.") % {"id": alert_id}, status=404)
         if alert.state not in OPEN:
-            raise Refused("This alert has ended; there is nothing to acknowledge.", status=409)
+            raise Refused(_("This alert has ended; there is nothing to acknowledge."), status=409)
         if bool(alert.acknowledged_by) is not is_undone:
             return alert
         alert.acknowledged_by = "" if is_undone else actor
         alert.acknowledged_at = None if is_undone else utc_now()
         alert.save(update_fields=["acknowledged_by", "acknowledged_at"])
         action = "unacknowledged" if is_undone else "acknowledged"
-        AlertEvent.objects.create(alert=alert, at_ms=now_ms(), action=action, actor=actor)
-        audit(actor=actor, action=f"alert {action}", subject=str(alert))
+        note = validation.note(note)
+        AlertEvent.objects.create(alert=alert, at_ms=now_ms(), action=action, actor=actor, reason=note)
+        audit(
+            actor=actor, action=f"alert {action}", subject=str(alert), detail={"note": note} if note else {}
+        )
         news.publish(topic=TOPIC, object_id=alert.pk)
         return alert
 

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http.request import validate_host
 from django.urls import re_path
 
+from alerts.consumers import websocket_urlpatterns as sockets_of_alerts
 from datasets.consumers import websocket_urlpatterns as sockets_of_jobs
 from dpl_site.processes.entrance import Application, Receive, Scope, Send
 from inference.consumers import websocket_urlpatterns as sockets_of_the_fleet
@@ -22,7 +23,9 @@ _PORTS = {"http": 80, "https": 443}
 def sockets() -> Application:
     """All websockets of the site, by path; a path that there is not is closed with 4404."""
     unknown: Any = _not_found
-    return own_pages_only(URLRouter([*sockets_of_the_fleet, *sockets_of_jobs, re_path(r"", unknown)]))
+    return own_pages_only(
+        URLRouter([*sockets_of_the_fleet, *sockets_of_jobs, *sockets_of_alerts, re_path(r"", unknown)])
+    )
 
 
 def own_pages_only(application: Application) -> Application:

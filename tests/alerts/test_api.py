@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from alerts import past
 from alerts.models import AlertAudit, Channel, Rule, Silence
 from dpl_site.lib import messenger
 from dpl_site.lib.db import now_ms
@@ -94,13 +95,27 @@ def test_an_admin_acknowledges_and_a_viewer_does_not(firing: World, api: Api) ->
     alert = api("ada").get("/api/v1/alerts/?state=firing").json()["results"][0]
     path = f"/api/v1/alerts/{alert['id']}/acknowledge/"
     assert post(api("vera"), path).status_code == 403
-    assert post(api("ada"), path).json()["acknowledged_by"] == "ada"
+    seen = post(api("ada"), path, {"note": "on it"}).json()
+    assert (seen["acknowledged_by"], seen["acknowledged_note"]) == ("ada", "on it")
+    assert api("vera").get(f"/api/v1/alerts/{alert['id']}/").json()["acknowledged_note"] == "on it"
     events = api("vera").get(f"/api/v1/alerts/{alert['id']}/events").json()["results"]
     assert (events[0]["action"], events[0]["actor"]) == ("acknowledged", "ada")
     assert AlertAudit.objects.get().actor == "ada"
     assert post(api("ada"), f"/api/v1/alerts/{alert['id']}/unacknowledge/").json()["acknowledged_by"] is None
     ended = api("ada").get("/api/v1/alerts/?state=resolved").json()["results"][0]
     assert post(api("ada"), f"/api/v1/alerts/{ended['id']}/acknowledge/").status_code == 409
+
+
+def test_the_summary_counts_what_fires_and_names_the_worst(firing: World, api: Api) -> None:
+    told = api("vera").get("/api/v1/alerts/summary/").json()
+    assert (told["firing"], told["pending"], told["worst"], len(told["raised"])) == (1, 1, "critical", 1)
+    assert api("").get("/api/v1/alerts/summary/").status_code == 401
+
+
+def test_the_worst_come_first_when_asked_for(firing: World, api: Api) -> None:
+    found = api("vera").get("/api/v1/alerts/?state=pending,firing&order=worst").json()["results"]
+    assert [one["state"] for one in found] == ["firing", "pending"]
+    assert api("vera").get("/api/v1/alerts/?order=best").status_code == 400
 
 
 def test_a_rule_is_made_changed_and_removed(world: World, api: Api) -> None:
@@ -195,8 +210,33 @@ def test_a_preview_reads_the_history_where_it_is_given_no_values(world: World, a
     told = post(api("vera"), "/api/v1/rules/preview/", asked).json()
     assert [one["node"]["name"] for one in told["episodes"]] == ["box"]
     assert told["fired"] == 1
+    drawn = post(api("vera"), "/api/v1/rules/preview/", asked | {"curves": True}).json()
+    assert [(one["node"]["name"], one["fired"]) for one in drawn["curves"]] == [("box", 1), ("other", 0)]
+    assert (drawn["watched"], drawn["left_out"], drawn["has_history"]) == (2, 0, True)
+    assert len(drawn["t"]) == len(drawn["curves"][0]["values"])
+    assert 95.0 in drawn["curves"][0]["values"]
     elsewhere = post(api("vera"), "/api/v1/rules/preview/", asked | {"scopes": [{"node": other.id}]})
     assert elsewhere.json() == {"episodes": [], "fired": 0}
+
+
+def test_a_preview_of_what_has_no_history_says_so(world: World, api: Api) -> None:
+    asked = {**RULE, "metric": "node_up", "operator": "<", "fire_value": 1, "clear_value": 1, "curves": True}
+    told = post(api("vera"), "/api/v1/rules/preview/", asked).json()
+    assert (told["has_history"], told["curves"], told["fired"]) == (False, [], 0)
+
+
+def test_a_preview_judges_the_worst_where_there_are_too_many(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "MOST_JUDGED", 1)
+    now = now_ms()
+    for name, hot in (("mild", 92.0), ("worst", 99.0), ("calm", 10.0)):
+        status = parse_status(json.dumps(STATUS | {"cpu": {"percent": hot}}).encode())
+        record_past(world.node(name).id, [(now - second * 1000, status) for second in range(900, 0, -30)])
+    asked = {**RULE, "metric": "cpu_percent", "for_s": 0, "days": 1, "curves": True}
+    told = post(api("vera"), "/api/v1/rules/preview/", asked).json()
+    assert [one["node"]["name"] for one in told["episodes"]] == ["worst"]
+    assert (told["watched"], told["left_out"]) == (3, 1)
 
 
 def in_hours(hours: float) -> str:

@@ -50,6 +50,7 @@ ROOMS = (
     "datasets/answering.py",
     "datasets/export.py",
     "datasets/live.py",
+    "alerts/live.py",
     "datasets/filling.py",
     "datasets/lanes.py",
     "datasets/scribe.py",
