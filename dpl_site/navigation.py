@@ -44,6 +44,7 @@ PLACES = (
     Place(_("Overview"), "fleet-page", "fleet", "o", under=("/nodes/",)),
     Place(_("Chat"), "chat-page", "chat", "c", scope="chat"),
     Place(_("Datasets"), "jobs-page", "datasets", "d"),
+    Place(_("Alerts"), "alerts-page", "alerts", "a"),
 )
 
 
