@@ -15,7 +15,7 @@ import pytest
 from alerts import words
 from tests.alerts.receivers import WebhookReceiver, running
 from tests.chaos.installation import Installation
-from tests.e2e.test_pages import SOON_MS, chromium, expect, person, press, pytestmark
+from tests.e2e.test_pages import SOON_MS, expect, person, press, pytestmark
 from tests.engines.simulated import ROOT, SimulatedEngine, free_port
 
 __all__ = ["chromium", "pytestmark"]
