@@ -18,7 +18,7 @@ from tests.chaos.installation import Installation
 from tests.e2e.test_pages import SOON_MS, expect, person, press, pytestmark
 from tests.engines.simulated import ROOT, SimulatedEngine, free_port
 
-__all__ = ["chromium", "pytestmark"]
+__all__ = ["pytestmark"]
 HOSTILE = "<img src=x onerror=\"document.title='broken'\">"
 RULE = {"name": HOSTILE, "metric": "agent_up", "operator": "<", "fire_value": 1, "for_s": 0, "keep_s": 0}
 LATER_MS = 40_000
