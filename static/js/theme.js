@@ -6,7 +6,9 @@
 
   function chosen() {
     try {
-      return localStorage.getItem("theme") ?? "system";
+      // The admin keeps its own word for the system's looks under the same name.
+      const kept = localStorage.getItem("theme");
+      return kept === "light" || kept === "dark" ? kept : "system";
     } catch {
       return "system"; // a browser that keeps nothing
     }

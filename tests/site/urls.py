@@ -21,6 +21,7 @@ from accounts.rest import principal_of
 from dpl_site import views
 from dpl_site.lib.refusals import Refused
 from dpl_site.lib.rest import either
+from dpl_site.navigation import PLACES
 
 ERRORS: dict[str, Exception] = {
     "missing": Http404("gone"),
@@ -102,6 +103,8 @@ class Things(APIView):
 
 
 urlpatterns = [
+    # The menu leads to pages of apps that are not here; those that are come after, and win.
+    *(path(f"place/{place.url}", page_room, name=place.url) for place in PLACES),
     path("", include("accounts.urls")),
     path("sync", sync_room),
     path("api/sync", sync_room),
