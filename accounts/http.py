@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction
+from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
@@ -121,6 +122,11 @@ def methods(*names: str) -> Callable[[V], V]:
         return cast(V, inner)
 
     return decorate
+
+
+def server_address(request: HttpRequest) -> str:
+    """This site's address as other machines reach it: as set, else as whoever asks came."""
+    return settings.DPL_PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
 
 
 def refusal(request: HttpRequest, refused: Refused) -> HttpResponseBase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
@@ -45,8 +46,8 @@ class UsageDay(models.Model):
     class Source(models.TextChoices):
         """Where the requests came from."""
 
-        GATEWAY = "gateway", "requests to the gateway"
-        DATASETS = "datasets", "items of jobs"
+        GATEWAY = "gateway", _("requests to the gateway")
+        DATASETS = "datasets", _("items of jobs")
 
     day = models.DateField()
     source = models.CharField(max_length=8, choices=Source.choices)

@@ -99,6 +99,13 @@ def usage_total(found: QuerySet[UsageDay]) -> dict[str, int]:
     return {name: sums[f"sum_{name}"] or 0 for name in USAGE_SUMS}
 
 
+def models_used(*, since: date) -> list[tuple[str, int, date, int]]:
+    """(model, node id, the last day, requests) since a day, by everybody; only what some engine had."""
+    rows = UsageDay.objects.filter(day__gte=since).exclude(model="").order_by()
+    found = rows.values_list("model", "node_id").annotate(last=Max("day"), count=Sum("requests"))
+    return [(model, node_id, last, count) for model, node_id, last, count in found]
+
+
 def people_named(reference: str) -> list[int]:
     """The ids of the people whom a name, or else an id, means; none or one."""
     named = list(User.objects.filter(username=reference).values_list("id", flat=True))

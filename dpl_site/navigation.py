@@ -44,7 +44,10 @@ PLACES = (
     Place(_("Overview"), "fleet-page", "fleet", "o", under=("/nodes/",)),
     Place(_("Chat"), "chat-page", "chat", "c", scope="chat"),
     Place(_("Datasets"), "jobs-page", "datasets", "d"),
+    Place(_("Models"), "models-page", "models", "m"),
     Place(_("Alerts"), "alerts-page", "alerts", "a"),
+    Place(_("Usage"), "usage-page", "usage", "u"),
+    Place(_("Keys"), "keys-page", "keys", "k"),
 )
 
 

@@ -12,12 +12,15 @@ from inference.selectors import aliases
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A model on one node."""
+    """A model on one engine of one node. `loaded_context` is the context that it was loaded with, in tokens."""
 
     node_id: int
     node_name: str
     is_resident: bool
     size_bytes: int | None
+    engine_id: int = 0
+    kind: str = ""
+    loaded_context: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def fleet_models() -> list[FleetModel]:
             engine__node__archived_at__isnull=True,
             engine__status__is_online=True,
         )
-        .select_related("engine__node")
+        .select_related("engine__node", "engine__status")
         .order_by("name", "engine_id")
     )
     found: dict[str, list[EngineModel]] = defaultdict(list)
@@ -79,17 +82,26 @@ def _aliases() -> dict[str, list[str]]:
 
 def _model(rows: list[EngineModel]) -> FleetModel:
     """One model out of all that means it: engines write `llama3` and `llama3:latest` for the same."""
-    places = tuple(
-        Place(row.engine.node_id, row.engine.node.name, row.is_resident, row.size_bytes) for row in rows
-    )
     return FleetModel(
         name=max((row.name for row in rows), key=len),
-        places=places,
+        places=tuple(_place(row) for row in rows),
         size_bytes=next((row.size_bytes for row in rows if row.size_bytes is not None), None),
         context_length=next((row.context_length for row in rows if row.context_length is not None), None),
         can_generate=any(row.can_generate for row in rows),
         abilities=_abilities(rows),
         tells_abilities=any(row.abilities for row in rows),
+    )
+
+
+def _place(row: EngineModel) -> Place:
+    return Place(
+        node_id=row.engine.node_id,
+        node_name=row.engine.node.name,
+        is_resident=row.is_resident,
+        size_bytes=row.size_bytes,
+        engine_id=row.engine_id,
+        kind=row.engine.kind or row.engine.status.kind,
+        loaded_context=row.loaded_context if row.is_resident else None,
     )
 
 

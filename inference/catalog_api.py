@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from dpl_site.lib.refusals import Refused
 from inference.catalog import FleetModel, fleet_models
-from inference.listings import seed_model
+from inference.model_list import model_views
 from inference.models import EngineModel
 from inference.serializers import FleetModelOut
 
@@ -31,9 +31,9 @@ class ModelViewSet(viewsets.GenericViewSet[EngineModel]):
     @extend_schema(parameters=MODEL_FILTERS)
     def list(self, request: Request) -> Response:
         """The models of engines that are online, by name."""
-        models = [seed_model(one) for one in fleet_models() if _is_wanted(one, request)]
+        models = [one for one in fleet_models() if _is_wanted(one, request)]
         page: list[Any] = self.paginate_queryset(models) or []
-        return self.get_paginated_response(page)
+        return self.get_paginated_response(model_views(page))
 
 
 def _is_wanted(model: FleetModel, request: Request) -> bool:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import render
 
-from accounts.http import Asked, methods, page
+from accounts.http import Asked, methods, page, server_address
 from dpl_site.lib.refusals import Refused
 from nodes import join_api
 from nodes.join_lines import is_this_machine_only
@@ -40,7 +40,7 @@ def invite_context(request: Asked) -> dict[str, Any]:
     return {
         "minutes": max(1, settings.DPL_JOIN_TOKEN_TTL_S // 60),
         "most_uses": settings.DPL_JOIN_TOKEN_MOST_USES,
-        "is_local": is_this_machine_only(join_api.server_address(request)),
+        "is_local": is_this_machine_only(server_address(request)),
     }
 
 

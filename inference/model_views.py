@@ -1,11 +1,14 @@
-"""`/api/models/start/{model}` and `stop`, read and answered. Async, in the gateway's loop."""
+"""`/api/models/start/{model}` and `stop`, and the form of the models' page. Async, in the gateway's loop."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
 
 from accounts.http import methods, require
 from dpl_site.lib.refusals import Refused, error_for
@@ -41,6 +44,39 @@ async def stop(request: HttpRequest, name: str) -> HttpResponseBase:
         return _failed(request, error)
     nodes = [_told(one) for one in placed]
     return JsonResponse({"model": model, "nodes": nodes, "state": "unloaded"})
+
+
+@methods("GET", "POST")
+@require("chat")
+async def act(request: HttpRequest) -> HttpResponseBase:
+    """The page's form, for where no script sends it: start, fetch or stop a model, and say so. A GET leads back."""
+    if request.method == "POST":
+        try:
+            messages.success(request, await _acted(request))
+        except Refused as refused:
+            messages.error(request, refused.message)
+        except InferenceError as error:
+            messages.error(request, error.engine_message or error.message)
+    return redirect("models-page")
+
+
+async def _acted(request: HttpRequest) -> str:
+    """What was begun, in words. Raises Refused, InferenceError."""
+    form = request.POST
+    model = validation.model_name(form.get("model", ""), field="model")
+    node = form.get("node", "")
+    node_id = int(node) if node.isascii() and node.isdigit() and len(node) <= 18 else 0
+    loader = gateway.installed().now().loader
+    if form.get("do") == "stop":
+        await loader.stop(model, node_id=node_id)
+        return _("%(model)s is out of memory.") % {"model": model}
+    placed = await loader.start(model, node_id=node_id, may_pull=form.get("do") == "pull")
+    said = {
+        "resident": _("%(model)s is loaded on %(node)s."),
+        "pulling": _("%(model)s is being fetched on %(node)s; that can take minutes."),
+        "loading": _("%(model)s is being loaded on %(node)s."),
+    }
+    return said[placed.state] % {"model": placed.model, "node": placed.node_name}
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from dpl_site.lib.secrets import SecretField
 from nodes.models import Node, ProcessInstance
@@ -15,7 +16,7 @@ class Engine(models.Model):
     class Kind(models.TextChoices):
         """Which dialect it speaks; empty until it was asked."""
 
-        UNKNOWN = "", "found by asking"
+        UNKNOWN = "", _("found by asking")
         OLLAMA = "ollama", "Ollama"
         OPENAI = "openai", "OpenAI (llama.cpp, vLLM, …)"
 

@@ -154,19 +154,38 @@ class EngineOut(serializers.Serializer[Engine]):
     created_at = serializers.DateTimeField()
 
 
-class PlaceOut(serializers.Serializer[Any]):
+class UsedOut(serializers.Serializer[Any]):
+    """When something was used."""
+
+    last_used_at = serializers.DateTimeField(
+        allow_null=True, help_text="Null: not lately, or by a job; see the day."
+    )
+    last_used_on = serializers.DateField(allow_null=True, help_text="The last day (UTC) of the last 30.")
+    requests = serializers.IntegerField(help_text="In the last 30 days, items of jobs too.")
+
+
+class PlaceOut(UsedOut):
     """A node that has a model."""
 
     id = serializers.IntegerField()
     name = serializers.CharField()
     resident = serializers.BooleanField()
     size_bytes = serializers.IntegerField(allow_null=True)
+    engine = serializers.IntegerField()
+    kind = serializers.CharField()
+    loaded_context = serializers.IntegerField(
+        allow_null=True, help_text="The context that it was loaded with, in tokens."
+    )
+    can_unload = serializers.BooleanField(help_text="Its engine gives models back while it runs.")
 
 
-class FleetModelOut(serializers.Serializer[Any]):
-    """A model of the fleet, as `GET /api/models` tells it."""
+class FleetModelOut(UsedOut):
+    """A model of the fleet, as `GET /api/models` tells it, with what it can and when it was used."""
 
     name = serializers.CharField()
     resident = serializers.BooleanField()
     aliases = serializers.ListField(child=serializers.CharField())
+    size_bytes = serializers.IntegerField(allow_null=True)
+    context_length = serializers.IntegerField(allow_null=True)
+    abilities = serializers.ListField(child=serializers.CharField())
     nodes = PlaceOut(many=True)

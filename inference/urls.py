@@ -12,14 +12,17 @@ from inference import (
     join_pages,
     listings,
     model_forms,
+    model_pages,
     model_views,
     node_page,
     pages,
+    usage_pages,
     views,
 )
 from inference.api import EngineViewSet, NodeViewSet
 from inference.catalog_api import ModelViewSet
 from inference.requests_api import RequestViews
+from nodes import usage_pages
 from nodes.join_api import JoinTokenViews
 
 router = OptionalSlashRouter()
@@ -41,6 +44,13 @@ urlpatterns = [
     path("chat/answer", chat_views.answer, name="chat-answer"),
     path("chat/ask", chat_views.ask, name="chat-ask"),
     path("chat/models", chat_pages.models, name="chat-models"),
+    path("models/", model_pages.models_page, name="models-page"),
+    path("models/act", model_views.act, name="model-act"),
+    path("models/aliases", model_pages.alias_save, name="alias-save"),
+    path("models/aliases/<int:alias_id>/remove", model_pages.alias_remove, name="alias-remove"),
+    path("usage/", usage_pages.usage_page, name="usage-page"),
+    path("usage/csv", usage_pages.usage_csv, name="usage-csv"),
+    path("usage/energy", usage_pages.energy_csv, name="energy-csv"),
     *either("api/v1/agents/join/", agents_api.join),
     *either("api/v1/agents/push/", agents_api.push),
     path("api/v1/", include(router.urls)),

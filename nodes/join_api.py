@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -12,6 +11,7 @@ from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.http import server_address
 from accounts.rest import principal_of
 from dpl_site.lib import agent_wheel
 from dpl_site.lib.clock import iso, iso_ms
@@ -111,11 +111,6 @@ def invite(request: HttpRequest, **asked: Any) -> dict[str, Any]:
     row, plain = joining.token_create(**asked)
     lines = lines_of(plain, server_address(request))
     return token_told(row, now_ms(), joins=[]) | {"token": plain, "line": first_line(lines), "lines": lines}
-
-
-def server_address(request: HttpRequest) -> str:
-    """This site's address as other machines reach it: as set, else as whoever asks came."""
-    return settings.DPL_PUBLIC_URL or f"{request.scheme}://{request.get_host()}"
 
 
 def lines_of(plain: str, server: str) -> dict[str, str]:

@@ -1,0 +1,76 @@
+/* Sends the forms that load, fetch and unload models, and says what becomes of them until they are done. */
+
+import { fill } from "./fill.js";
+import { said, words } from "./show.js";
+
+const LOOK_MS = 2000;
+const LONG_MS = { loading: 300000, pulling: 3600000 };
+
+/** Takes over the forms within `page`; `read` reads the models anew, and whoever has them calls `look`. */
+export function watchFor(page, read) {
+  const under = new Map();
+  page.addEventListener("submit", (event) => {
+    if (!event.target.dataset.do) return;
+    event.preventDefault();
+    send(event.target);
+  });
+
+  async function send(form) {
+    const place = form.closest("article, section");
+    const { model, node } = form.elements;
+    const button = form.querySelector("button");
+    button.disabled = true;
+    tell(place, { news: words.asking, problem: "" });
+    const { ok, body } = await ask(form, model.value.trim(), Number(node.value) || undefined);
+    button.disabled = false;
+    if (!ok) return tell(place, { news: "", problem: body?.error?.message ?? words.away });
+    const names = body.node?.name ?? "";
+    tell(place, { news: said(words[body.state], { node: names }), problem: "" });
+    if (LONG_MS[body.state]) follow(place, body);
+    read();
+  }
+
+  function follow(place, { model, node, state }) {
+    under.set(`${model} ${node.id}`, { place, model, node, until: Date.now() + LONG_MS[state] });
+    if (under.size === 1) setTimeout(again, LOOK_MS);
+  }
+
+  /** The socket tells of a model that has come; of one that never comes nobody tells. */
+  function again() {
+    if (under.size === 0) return;
+    if (!document.hidden) read();
+    setTimeout(again, LOOK_MS);
+  }
+
+  function look(models) {
+    for (const [key, { place, model, node, until }] of under) {
+      const isHere = models.some((one) => isSame(one.name, model) && one.nodes.some(({ id, resident }) => id === node.id && resident));
+      if (!isHere && Date.now() < until) continue;
+      under.delete(key);
+      tell(place, isHere ? { news: said(words.resident, { node: node.name }) } : { news: "", problem: said(words.too_long, { node: node.name }) });
+    }
+  }
+  return { look };
+}
+
+/** Without a tag a name means its `latest`, as Ollama has it. */
+const isSame = (one, other) => one.replace(/:latest$/, "") === other.replace(/:latest$/, "");
+
+function tell(place, values) {
+  fill(place, values);
+}
+
+async function ask(form, model, node) {
+  const what = form.dataset.do;
+  const body = { ...(node ? { node } : {}), ...(what === "pull" ? { pull: true } : {}) };
+  try {
+    const answer = await fetch(`/api/models/${what === "stop" ? "stop" : "start"}/${encodeURIComponent(model)}`, {
+      method: "POST",
+      headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
+      body: JSON.stringify(body),
+    });
+    return { ok: answer.ok, body: await answer.json() };
+  } catch {
+    return { ok: false }; // no answer is an answer here: the page says so
+  }
+}
