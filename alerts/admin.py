@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from alerts import changes
 from alerts.forms import ChannelForm, RuleForm, ScopeForm, SilenceForm
@@ -23,6 +25,7 @@ from alerts.models import (
 )
 from alerts.services import alert_acknowledge, audit
 from alerts.states import OPEN
+from dpl_site.lib.admin import ReadOnly
 from dpl_site.lib.clock import iso_ms, utc_now
 from dpl_site.lib.refusals import Refused
 
@@ -38,27 +41,12 @@ else:
     ScopeTabular = AnyTabular = admin.TabularInline
 
 
-class ReadOnly:
-    """What processes write: nobody adds, changes or removes it."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """No."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """No."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """No."""
-        return False
-
-
 class ScopeInline(ScopeTabular):
     """Where a rule looks."""
 
     model = RuleScope
     form = ScopeForm
+    autocomplete_fields = ("node",)
     extra = 0
     max_num = changes.MOST_SCOPES
 
@@ -74,7 +62,7 @@ class RuleAdmin(RuleModelAdmin):
     search_fields = ("name", "metric")
     actions = ("switch_on", "switch_off")
 
-    @admin.display(description="fires")
+    @admin.display(description=_("fires"))
     def condition(self, rule: Rule) -> str:
         """When it fires and when it ends."""
         of = f"{rule.aggregation} of {rule.window_s} s " if rule.window_s else ""
@@ -96,12 +84,12 @@ class RuleAdmin(RuleModelAdmin):
         for rule in queryset:
             self.delete_model(request, rule)
 
-    @admin.action(description="Switch on")
+    @admin.action(description=_("Switch on"))
     def switch_on(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         """Let them look again."""
         self._switch(request, queryset, is_enabled=True)
 
-    @admin.action(description="Switch off")
+    @admin.action(description=_("Switch off"))
     def switch_off(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         """Their alerts end."""
         self._switch(request, queryset, is_enabled=False)
@@ -120,6 +108,10 @@ class SilenceAdmin(SilenceModelAdmin):
     form = SilenceForm
     list_display = ("id", "author", "rule", "node", "environment", "label", "starts_at", "ends_at", "comment")
     list_select_related = ("rule", "node")
+    list_filter = ("starts_at", "ends_at")
+    search_fields = ("author", "comment", "node__name", "rule__name")
+    autocomplete_fields = ("rule", "node")
+    date_hierarchy = "starts_at"
     actions = ("end_now",)
 
     def has_change_permission(self, request: HttpRequest, obj: Silence | None = None) -> bool:
@@ -136,7 +128,7 @@ class SilenceAdmin(SilenceModelAdmin):
         obj.pk = made.pk
         obj.refresh_from_db()
 
-    @admin.action(description="End now")
+    @admin.action(description=_("End now"))
     def end_now(self, request: HttpRequest, queryset: QuerySet[Silence]) -> None:
         """From now on people are told again."""
         for silence in queryset.filter(ends_at__gt=utc_now()):
@@ -151,17 +143,20 @@ class ChannelAdmin(ChannelModelAdmin):
     fields = ("name", "url", "is_enabled", "least_severity", "tells_resolved")
     list_display = ("name", "kind", "is_enabled", "least_severity", "state")
     list_select_related = ("status",)
+    list_filter = ("is_enabled", "kind")
+    search_fields = ("name",)
     actions = ("send_test",)
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, channel: Channel) -> str:
         """How it does, in words."""
         status = getattr(channel, "status", None)
         if status is None:
-            return "not used yet"
+            return gettext("not used yet")
         if status.failing_since_ms is not None:
-            return f"fails since {iso_ms(status.failing_since_ms)}: {status.error}"
-        return f"works, last at {iso_ms(status.sent_ms)}"
+            said = gettext("fails since %(time)s: %(error)s")
+            return said % {"time": iso_ms(status.failing_since_ms), "error": status.error}
+        return gettext("works, last at %(time)s") % {"time": iso_ms(status.sent_ms)}
 
     def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
         """Keep it, and who changed what."""
@@ -189,14 +184,18 @@ class ChannelAdmin(ChannelModelAdmin):
         channels: list[Model] = list(objs)
         return [str(channel) for channel in channels], {"channels": len(channels)}, set(), []
 
-    @admin.action(description="Send a test message")
+    @admin.action(description=_("Send a test message"))
     def send_test(self, request: HttpRequest, queryset: QuerySet[Channel]) -> None:
         """Send it now, and say what came of it."""
         for channel in queryset[:10]:
             outcome = changes.channel_test(channel=channel)
-            said = "took the message." if outcome.is_ok else f"failed: {outcome.error}"
+            said = (
+                gettext("%(name)s took the message.")
+                if outcome.is_ok
+                else gettext("%(name)s failed: %(error)s")
+            )
             level = messages.SUCCESS if outcome.is_ok else messages.ERROR
-            self.message_user(request, f"{channel.name} {said}", level)
+            self.message_user(request, said % {"name": channel.name, "error": outcome.error}, level)
 
 
 class EventInline(ReadOnly, AnyTabular):
@@ -206,7 +205,7 @@ class EventInline(ReadOnly, AnyTabular):
     fields = ("at", "action", "old", "new", "value", "threshold", "duration_s", "reason", "actor")
     readonly_fields = ("at",)
 
-    @admin.display(description="at")
+    @admin.display(description=_("at"))
     def at(self, event: AlertEvent) -> str | None:
         """When."""
         return iso_ms(event.at_ms)
@@ -231,7 +230,7 @@ class AlertAdmin(ReadOnly, AnyModelAdmin):
     search_fields = ("rule_name", "node_name", "subject_name")
     actions = ("acknowledge",)
 
-    @admin.action(description="Acknowledge")
+    @admin.action(description=_("Acknowledge"))
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
         """Note that one has seen them: no more reminders."""
         for alert in queryset.filter(state__in=OPEN):
@@ -254,7 +253,8 @@ class DeliveryAdmin(ReadOnly, AnyModelAdmin):
 
     inlines = (AttemptInline,)
     list_display = ("id", "channel", "title", "state", "attempts")
-    list_filter = ("state", "channel")
+    list_filter = ("state", "severity", "channel")
+    search_fields = ("title", "body", "channel__name")
     list_select_related = ("channel",)
 
 
@@ -265,3 +265,4 @@ class AlertAuditAdmin(ReadOnly, AnyModelAdmin):
     list_display = ("at", "actor", "action", "subject", "detail")
     list_filter = ("action",)
     search_fields = ("actor", "subject")
+    date_hierarchy = "at"

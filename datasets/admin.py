@@ -10,10 +10,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from django_q.models import Failure, OrmQ, Schedule, Success
 
 from datasets import statistics
 from datasets.models import Job
+from dpl_site.lib.admin import ReadOnly
 
 if TYPE_CHECKING:
     JobModelAdmin = admin.ModelAdmin[Job]
@@ -22,13 +25,14 @@ else:
 
 
 @admin.register(Job)
-class JobAdmin(JobModelAdmin):
+class JobAdmin(ReadOnly, JobModelAdmin):
     """Jobs, read-only: they are stopped and resumed by their pages and the API, along their states."""
 
     list_display = ("name", "owner", "state", "total", "created_at", "finished_at")
     list_filter = ("state",)
     search_fields = ("id", "name", "owner__username")
     list_select_related = ("owner",)
+    date_hierarchy = "created_at"
     show_full_result_count = False
     fields = (
         *("id", "name", "owner", "state", "stop_mode", "error", "recorded", "total", "imported", "options"),
@@ -40,30 +44,23 @@ class JobAdmin(JobModelAdmin):
         """Newest first."""
         return super().get_queryset(request).order_by("-id")
 
-    @admin.display(description="succeeded / failed")
+    @admin.display(description=_("succeeded / failed"))
     def recorded(self, job: Job) -> str:
         """By the shards' counters."""
         succeeded, failed = statistics.recorded([job.id]).get(job.id, (0, 0))
         return f"{succeeded} / {failed}"
 
-    @admin.display(description="see also")
+    @admin.display(description=_("see also"))
     def links(self, job: Job) -> SafeString:
         """Where its status, items and result are."""
-        names = {"status": "dataset-detailed-status", "items": "job-items", "result": "dataset-result"}
-        found = [(reverse(name, args=[job.id]), text) for text, name in names.items()]
+        names = (
+            ("job-page", pgettext_lazy("link to a job", "page")),
+            ("dataset-detailed-status", pgettext_lazy("link to a job", "status")),
+            ("job-items", pgettext_lazy("link to a job", "items")),
+            ("dataset-result", pgettext_lazy("link to a job", "result")),
+        )
+        found = [(reverse(name, args=[job.id]), text) for name, text in names]
         return format_html("{}", format_html_join(" · ", '<a href="{}">{}</a>', found))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Jobs are made by uploads."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """Nothing is edited here."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:
-        """Results are not thrown away by a slip."""
-        return False
 
 
 # The queue's rows are wake-ups, and its schedules are never run: nothing in them is for people to edit.

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 
+from accounts.models import User
+from dpl_site.lib.admin import ReadOnly
 from dpl_site.lib.clock import iso_ms
 from dpl_site.lib.refusals import Refused
 from inference.engines import engine_add, engine_remove, engine_update
 from inference.forms import AliasForm, EngineForm, Engines, NodeForm
-from inference.models import Engine, ModelAlias
+from inference.models import Engine, ModelAlias, RequestLog
 from inference.registration import node_add, node_remove, node_update
 from nodes import locks
 from nodes.models import Node
@@ -23,12 +27,37 @@ from nodes.models import Node
 if TYPE_CHECKING:
     NodeModelAdmin = admin.ModelAdmin[Node]
     AliasModelAdmin = admin.ModelAdmin[ModelAlias]
+    RequestModelAdmin = admin.ModelAdmin[RequestLog]
     EngineTabular = admin.TabularInline[Engine, Node]
 else:
-    NodeModelAdmin = AliasModelAdmin = admin.ModelAdmin
+    NodeModelAdmin = AliasModelAdmin = RequestModelAdmin = admin.ModelAdmin
     EngineTabular = admin.TabularInline
 
 LOCK_S = 3600.0
+FREED, NOT_LOCKED = _("The node %(name)s is unlocked."), _("The node %(name)s was not locked.")
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """Requests by how they ended."""
+
+    title = _("outcome")
+    parameter_name = "ended"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Three kinds, without looking at the rows."""
+        return [("ok", _("answered")), ("cancelled", _("cancelled")), ("failed", _("failed"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RequestLog]) -> QuerySet[RequestLog]:
+        """Those of the kind that is chosen."""
+        ended = self.value()
+        if ended == "failed":
+            return queryset.exclude(outcome__in=("ok", "cancelled"))
+        return queryset.filter(outcome=ended) if ended else queryset
+
+
+def _state(name: str) -> str:
+    """A state in the reader's language; the pages' filter `state` marks the words."""
+    return pgettext("state", name)
 
 
 class EngineInline(EngineTabular):
@@ -45,13 +74,15 @@ class EngineInline(EngineTabular):
         """The live ones."""
         return super().get_queryset(request).filter(archived_at__isnull=True).select_related("status")
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, engine: Engine) -> str:
         """What is known of it, in words."""
         status = getattr(engine, "status", None)
         if status is None:
-            return "not asked yet"
-        return f"online, {status.server or status.kind}" if status.is_online else f"offline: {status.reason}"
+            return gettext("not asked yet")
+        if status.is_online:
+            return gettext("online, %(server)s") % {"server": status.server or status.kind}
+        return gettext("offline: %(reason)s") % {"reason": status.reason}
 
 
 @admin.register(Node)
@@ -118,28 +149,30 @@ class NodeAdmin(NodeModelAdmin):
         nodes: list[Model] = list(objs)
         return [str(node) for node in nodes], {"nodes": len(nodes)}, set(), []
 
-    @admin.display(description="state", ordering="status__state")
+    @admin.display(description=_("state"), ordering="status__state")
     def state(self, node: Node) -> str:
         """Its state, and the reason when something is wrong."""
         status = getattr(node, "status", None)
         if status is None:
-            return "unknown"
-        return format_html("{}<br>{}", status.state, status.reason) if status.reason else str(status.state)
+            return _state("unknown")
+        state = _state(status.state)
+        return format_html("{}<br>{}", state, status.reason) if status.reason else state
 
-    @admin.display(description="locked by")
+    @admin.display(description=_("locked by"))
     def locked_by(self, node: Node) -> str:
         """Who has it until when, if anybody has."""
         status, lock = getattr(node, "status", None), getattr(node, "lock", None)
         if status is not None and status.foreign_lock:
-            return "somebody, on its agent"
-        return f"{lock.owner} until {iso_ms(lock.expires_ms)}" if lock else ""
+            return gettext("somebody, on its agent")
+        said = gettext("%(owner)s until %(time)s")
+        return said % {"owner": lock.owner, "time": iso_ms(lock.expires_ms)} if lock else ""
 
-    @admin.display(description="engines", ordering="live_engines")
+    @admin.display(description=_("engines"), ordering="live_engines")
     def engine_count(self, node: Node) -> int:
         """How many engines it has."""
         return int(getattr(node, "live_engines", 0))
 
-    @admin.action(description="Lock for one hour")
+    @admin.action(description=_("Lock for one hour"))
     def lock_nodes(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         """Take the nodes for oneself."""
         name = request.user.get_username()
@@ -154,20 +187,25 @@ class NodeAdmin(NodeModelAdmin):
                     ttl_s=LOCK_S,
                     actor=name,
                 )
-                self.message_user(request, f"The node {node.name} is locked for one hour.", messages.SUCCESS)
+                said = gettext("The node %(name)s is locked for one hour.") % {"name": node.name}
+                self.message_user(request, said, messages.SUCCESS)
             except Refused as refused:
-                self.message_user(request, f"The node {node.name}: {refused.message}", messages.ERROR)
+                self.message_user(request, f"{node.name}: {refused.message}", messages.ERROR)
 
-    @admin.action(description="Unlock")
+    @admin.action(description=_("Unlock"))
     def unlock_nodes(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         """Free the nodes of whatever lock of ours they have."""
         for node in queryset:
             try:
                 freed = locks.unlock_node(node_id=node.pk, actor=request.user.get_username(), force=True)
-                said = "is unlocked" if freed else "was not locked"
-                self.message_user(request, f"The node {node.name} {said}.", messages.SUCCESS)
+                said = (
+                    gettext("The node %(name)s is unlocked.")
+                    if freed
+                    else gettext("The node %(name)s was not locked.")
+                )
+                self.message_user(request, said % {"name": node.name}, messages.SUCCESS)
             except Refused as refused:
-                self.message_user(request, f"The node {node.name}: {refused.message}", messages.ERROR)
+                self.message_user(request, f"{node.name}: {refused.message}", messages.ERROR)
 
     def _save_engine(self, form: Any, node_id: int, *, is_gone: bool) -> None:
         if is_gone:
@@ -186,3 +224,27 @@ class ModelAliasAdmin(AliasModelAdmin):
     form = AliasForm
     list_display = ("alias", "model")
     search_fields = ("alias", "model")
+
+
+@admin.register(RequestLog)
+class RequestAdmin(ReadOnly, RequestModelAdmin):
+    """Requests through the gateway. There may be a million: whatever would read all of them is left out."""
+
+    list_display = (
+        *("at", "person", "model", "node_name", "outcome", "status", "is_streaming"),
+        *("waited_ms", "ttft_ms", "duration_ms", "prompt_tokens", "completion_tokens", "attempts"),
+    )
+    list_filter = (OutcomeFilter, "at")
+    search_fields = ("=request_id",)
+    search_help_text = _("The whole X-Request-ID.")
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RequestLog]:
+        """Newest first, each with the name of who asked."""
+        name = User.objects.filter(id=OuterRef("user_id")).values("username")[:1]
+        return super().get_queryset(request).annotate(username=Subquery(name))
+
+    @admin.display(description=_("user"))
+    def person(self, row: RequestLog) -> str:
+        """Who asked; by number when he is gone."""
+        return getattr(row, "username", None) or f"#{row.user_id}"
