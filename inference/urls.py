@@ -16,7 +16,6 @@ from inference import (
     model_views,
     node_page,
     pages,
-    usage_pages,
     views,
 )
 from inference.api import EngineViewSet, NodeViewSet
