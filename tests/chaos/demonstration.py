@@ -25,7 +25,9 @@ class Demonstration:
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "log"
         self._port = port
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DPL_", "DATABASE_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DPL_", "DATABASE_"))
+        }
         self._env = {**kept, "DPL_DATA_DIR": str(folder), "DPL_ENV_FILE": str(folder / "no.env")}
         self._process: subprocess.Popen[bytes] | None = None
 

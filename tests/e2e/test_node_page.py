@@ -71,7 +71,7 @@ def test_its_figures_and_curves_move_by_themselves(site: Installation, chromium:
         expect(page.locator(".curve canvas:visible")).to_have_count(9)
         expect(page.locator("[data-curve=gpu_power_w] .u-legend")).to_contain_text("GPU 1")
         expect(page.locator("[data-list=processes] tr")).to_have_count(2)
-        expect(page.get_by_text("Its clock is 60")).to_be_visible()
+        expect(page.get_by_text(re.compile("Its clock is (59|60)"))).to_be_visible()
         assert page.title() == "gpubox · DPL", "a name was taken for markup"
 
 
