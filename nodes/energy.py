@@ -7,9 +7,11 @@ GPUs tell their power; the rest of a machine is not in it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
+from datetime import time as clock
 
 from django.core.cache import cache
 
@@ -23,6 +25,7 @@ STEP_MS = 10 * MINUTE_MS
 SETTLED_MS = 2 * HOUR_MS
 """After its end a day can still get late readings for so long; then it never changes, and is remembered."""
 REMEMBERED_S = 40 * 86_400
+WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +39,51 @@ class Energy:
         return Energy(self.kwh + other.kwh, self.hours + other.hours)
 
 
-def energy_by_day(days: Collection[date]) -> dict[tuple[date, int], Energy]:
-    """(day, node id) → energy, for the days and nodes whose power is known."""
-    now = now_ms()
+@dataclass(frozen=True, slots=True)
+class Found:
+    """(day, node id) → energy, for the days and nodes whose power is known; `left` are days that had to wait."""
+
+    known: dict[tuple[date, int], Energy]
+    left: tuple[date, ...] = ()
+
+
+def energy_by_day(days: Iterable[date], *, within_s: float = WITHIN_S) -> Found:
+    """The energy of these days, the newest first.
+
+    A large fleet's day takes most of a second, once: what is not done within `within_s` is left for the next time.
+    """
+    now, until = now_ms(), time.monotonic() + within_s
     node_ids = list(Node.objects.values_list("id", flat=True))
-    return {(day, node_id): energy for day in days for node_id, energy in _of_day(day, node_ids, now).items()}
+    known: dict[tuple[date, int], Energy] = {}
+    left = []
+    for day in sorted(days, reverse=True):
+        if time.monotonic() > until and not _is_remembered(day):
+            left.append(day)
+        else:
+            known |= {(day, node_id): energy for node_id, energy in _of_day(day, node_ids, now).items()}
+    return Found(known, tuple(left))
 
 
 def _of_day(day: date, node_ids: Collection[int], now: int) -> dict[int, Energy]:
-    start = int(datetime.combine(day, time.min, UTC).timestamp() * 1000)
+    start = int(datetime.combine(day, clock.min, UTC).timestamp() * 1000)
     if start > now:
         return {}
     if start + DAY_MS + SETTLED_MS > now:
         return _integrated(start, node_ids, now)
-    # An installation's past days are its own, also where a cache is shared by several.
-    name = f"energy:{_installation()}:{day}"
-    known: dict[int, Energy] | None = cache.get(name)
+    known: dict[int, Energy] | None = cache.get(_name(day))
     if known is None:
         known = _integrated(start, node_ids, now)
-        cache.set(name, known, REMEMBERED_S)
+        cache.set(_name(day), known, REMEMBERED_S)
     return known
+
+
+def _is_remembered(day: date) -> bool:
+    return cache.get(_name(day)) is not None
+
+
+def _name(day: date) -> str:
+    """An installation's past days are its own, also where a cache is shared by several."""
+    return f"energy:{_installation()}:{day}"
 
 
 def _integrated(start: int, node_ids: Collection[int], now: int) -> dict[int, Energy]:

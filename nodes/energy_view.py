@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.authentication import Principal
 from accounts.models import UsageDay
 from accounts.usage_view import LARGEST, Bars, epoch_ms
-from nodes.energy import Energy, energy_by_day
+from nodes.energy import WITHIN_S, Energy, energy_by_day
 from nodes.models import Node
 from nodes.usage_asked import Asked
 
@@ -20,10 +20,14 @@ NOTHING = Energy(0.0, 0.0)
 _Days = dict[tuple[date, int], Energy]
 
 
-def energy_table(principal: Principal, asked: Asked) -> dict[str, Any]:
-    """What is known of the energy of the nodes that are asked for; all lists are empty where nothing is known."""
+def energy_table(principal: Principal, asked: Asked, *, within_s: float = WITHIN_S) -> dict[str, Any]:
+    """What is known of the energy of the nodes that are asked for; all lists are empty where nothing is known.
+
+    `left` is how many days are not summed up yet.
+    """
     names = _nodes(asked)
-    known = {key: one for key, one in energy_by_day(asked.days).items() if key[1] in names}
+    found = energy_by_day(asked.days, within_s=within_s)
+    known = {key: one for key, one in found.known.items() if key[1] in names}
     tokens = _tokens(asked) if principal.may("admin") else {}
     sums = _sums(known)
     against = _beside(known, tokens)
@@ -40,6 +44,7 @@ def energy_table(principal: Principal, asked: Asked) -> dict[str, Any]:
         "kwh": sum(one.kwh for one in sums.values()) if sums else None,
         "chart": _bars(known, asked.days, list(sums), names).view(),
         "has_tokens": principal.may("admin"),
+        "left": len(found.left),
     }
 
 

@@ -28,6 +28,7 @@ from nodes.usage_asked import FILTERS, RANGES, Asked, asked_in, groups_for
 
 PAGE_SIZE = 50
 MOST_GROUPS = 100
+CSV_WITHIN_S = 5.0
 MOST_LINES = 100_000
 """Lines of one CSV."""
 
@@ -77,7 +78,10 @@ def usage_csv(request: Request) -> HttpResponse:
 def energy_csv(request: Request) -> HttpResponse:
     """Energy by day and node as CSV."""
     asked = asked_in(request.GET, request.principal, utc_now().date())
-    table = energy_table(request.principal, asked)
+    table = energy_table(request.principal, asked, within_s=CSV_WITHIN_S)
+    if table["left"]:
+        messages.error(request, _("Not all days are summed up yet. Try again, and it goes on where it was."))
+        return redirect(f"/usage/?{asked.query()}")
     lines = [
         [row["day"], row["name"], round(row["kwh"], 6), round(row["hours"], 3), row["tokens"]]
         for row in table["days"]

@@ -55,7 +55,7 @@ def day_of(at_ms: int) -> Any:
 def test_power_over_time_is_energy_of_all_gpus(fast: Node, noon: int) -> None:
     for minutes in range(0, 120, 5):
         told(fast, noon + minutes * MINUTE_MS, 300.0, 100.0)
-    found = energy_by_day([day_of(noon)])
+    found = energy_by_day([day_of(noon)]).known
     assert list(found) == [(day_of(noon), fast.id)]
     one = found[day_of(noon), fast.id]
     assert (round(one.kwh, 6), round(one.hours, 6)) == (0.8, 2.0)
@@ -64,14 +64,14 @@ def test_power_over_time_is_energy_of_all_gpus(fast: Node, noon: int) -> None:
 def test_silence_counts_as_nothing_and_shows_in_the_hours(fast: Node, noon: int) -> None:
     told(fast, noon, 600.0)
     told(fast, noon + HOUR_MS, 600.0)
-    one = energy_by_day([day_of(noon)])[day_of(noon), fast.id]
+    one = energy_by_day([day_of(noon)]).known[day_of(noon), fast.id]
     assert (round(one.kwh, 6), round(one.hours, 4)) == (0.2, 0.3333)
 
 
 def test_a_gpu_that_tells_no_power_is_unknown_and_not_zero(fast: Node, slow: Node, noon: int) -> None:
     told(fast, noon, None)
     told(slow, noon, 0.0)
-    found = energy_by_day([day_of(noon)])
+    found = energy_by_day([day_of(noon)]).known
     assert [(node_id, one.kwh) for (_, node_id), one in found.items()] == [(slow.id, 0.0)]
 
 
@@ -79,7 +79,7 @@ def test_days_are_utc_days(fast: Node, noon: int) -> None:
     told(fast, noon + 12 * HOUR_MS - 1, 60.0)
     told(fast, noon + 12 * HOUR_MS, 120.0)
     today, tomorrow = day_of(noon), day_of(noon + 12 * HOUR_MS)
-    found = energy_by_day([today, tomorrow])
+    found = energy_by_day([today, tomorrow]).known
     assert round(found[today, fast.id].kwh, 6) == 0.01
     assert round(found[tomorrow, fast.id].kwh, 6) == 0.02
 
@@ -89,7 +89,7 @@ def test_what_runs_now_counts_until_now(fast: Node, monkeypatch: pytest.MonkeyPa
     for module in ("energy", "series"):
         monkeypatch.setattr(f"nodes.{module}.now_ms", lambda: now)
     told(fast, now - MINUTE_MS, 60.0)
-    one = energy_by_day([day_of(now)])[day_of(now), fast.id]
+    one = energy_by_day([day_of(now)]).known[day_of(now), fast.id]
     assert round(one.hours * 60, 3) == 5
 
 
@@ -102,4 +102,12 @@ def test_a_day_that_is_over_is_read_once(fast: Node, noon: int, monkeypatch: pyt
 
 
 def test_a_day_to_come_has_none(fast: Node, noon: int) -> None:
-    assert energy_by_day([day_of(noon) + timedelta(days=5)]) == {}
+    assert energy_by_day([day_of(noon) + timedelta(days=5)]).known == {}
+
+
+def test_what_takes_too_long_is_left_for_the_next_time(fast: Node, noon: int) -> None:
+    told(fast, noon, 60.0)
+    day = day_of(noon)
+    assert energy_by_day([day], within_s=-1).left == (day,)
+    assert energy_by_day([day]).left == ()
+    assert energy_by_day([day], within_s=-1).known, "what is remembered takes no time"

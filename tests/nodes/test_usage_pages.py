@@ -17,7 +17,7 @@ from accounts.models import ApiKey, User
 from accounts.usage import Used, UsedBy, usage_add
 from dpl_site.lib.clock import utc_now
 from nodes import energy_view
-from nodes.energy import Energy
+from nodes.energy import Energy, Found
 from nodes.models import Node
 from nodes.usage_asked import MOST_DAYS, asked_in
 
@@ -161,9 +161,11 @@ def powered(used: ApiKey, today: date, monkeypatch: pytest.MonkeyPatch) -> Node:
     node = Node.objects.create(id=1, name="fast")
     Node.objects.create(id=2, name="slow")
     known = {(today, 1): Energy(0.5, 10.0), (today - timedelta(days=1), 1): Energy(1.5, 24.0)}
-    monkeypatch.setattr(
-        energy_view, "energy_by_day", lambda days: {k: v for k, v in known.items() if k[0] in days}
-    )
+
+    def found(days: list[date], *, within_s: float) -> Found:
+        return Found({key: value for key, value in known.items() if key[0] in days})
+
+    monkeypatch.setattr(energy_view, "energy_by_day", found)
     return node
 
 
@@ -184,6 +186,14 @@ def test_the_ratio_to_tokens_is_for_admins_since_it_tells_what_others_used(
     assert "Wh per 1,000 tokens" not in page
     assert lines(people["otto"], "/usage/energy")[1] == [str(today), "fast", "0.5", "10.0"]
     assert lines(people["ada"], "/usage/energy")[1] == [str(today), "fast", "0.5", "10.0", "100"]
+
+
+def test_days_that_are_not_summed_up_yet_are_said(
+    people: dict[str, User], powered: Node, today: date, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy_view, "energy_by_day", lambda days, *, within_s: Found({}, (today,)))
+    assert "1 day is not summed up yet" in seen(people["otto"])
+    assert browser(people["otto"]).get("/usage/energy").status_code == 302
 
 
 def test_energy_that_nobody_knows_is_a_dash_and_a_hint(people: dict[str, User]) -> None:
