@@ -184,6 +184,10 @@ def test_the_ratio_to_tokens_is_for_admins_since_it_tells_what_others_used(
     page = seen(people["otto"])
     assert "2.00 kWh" in page
     assert "Wh per 1,000 tokens" not in page
+    principal = principal_of_user(people["otto"])
+    assert principal
+    (row,) = energy_view.energy_table(principal, asked_in({}, principal, today))["nodes"]
+    assert (row["tokens"], row["wh_per_1000"]) == (None, None)
     assert lines(people["otto"], "/usage/energy")[1] == [str(today), "fast", "0.5", "10.0"]
     assert lines(people["ada"], "/usage/energy")[1] == [str(today), "fast", "0.5", "10.0", "100"]
 
