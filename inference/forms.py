@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from dpl_site.lib.refusals import Refused
 from inference import validation
@@ -15,6 +16,8 @@ from inference.surfaces.base import AUTO
 from nodes.models import Node
 
 if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
     NodeModelForm = forms.ModelForm[Node]
     EngineModelForm = forms.ModelForm[Engine]
     AliasModelForm = forms.ModelForm[ModelAlias]
@@ -24,10 +27,10 @@ else:
     EngineFormSet = forms.BaseInlineFormSet
 
 T = TypeVar("T")
-KEEP = "It is never shown again. Leave this empty to keep it."
+KEEP = _("It is never shown again. Leave this empty to keep it.")
 
 
-def secret_field(label: str) -> forms.CharField:
+def secret_field(label: _StrPromise) -> forms.CharField:
     """A field whose value goes in and never comes out."""
     return forms.CharField(
         label=label,
@@ -48,8 +51,8 @@ def checked(check: Callable[[], T]) -> T:
 class NodeForm(NodeModelForm):
     """A node as people configure it."""
 
-    agent_token = secret_field("Agent's token")
-    forget_token = forms.BooleanField(label="Forget the agent's token", required=False)
+    agent_token = secret_field(_("Agent's token"))
+    forget_token = forms.BooleanField(label=_("Forget the agent's token"), required=False)
 
     class Meta:
         model = Node
@@ -88,8 +91,8 @@ class NodeForm(NodeModelForm):
 class EngineForm(EngineModelForm):
     """An engine as people configure it; it is asked while the form is checked."""
 
-    api_key = secret_field("Key")
-    forget_key = forms.BooleanField(label="Forget the key", required=False)
+    api_key = secret_field(_("Key"))
+    forget_key = forms.BooleanField(label=_("Forget the key"), required=False)
     looked: Looked | None = None
 
     class Meta:

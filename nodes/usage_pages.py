@@ -55,6 +55,7 @@ def usage_page(request: Request) -> HttpResponse:
         "days": _days(found, asked, request.GET.get("page")),
         "energy": energy_table(principal, asked),
         "is_admin": principal.may("admin"),
+        "may_use": principal.may("chat"),
     }
     return render(request, "nodes/usage.html", context)
 

@@ -79,7 +79,7 @@ def test_a_person_sees_his_own_and_an_admin_all(people: dict[str, User], used: A
     everybodys = chart(seen(people["ada"]))
     assert everybodys["series"][0]["label"] == "llama3:8b"
     assert sum(everybodys["series"][0]["values"]) == 1100
-    assert "Nothing was used" in seen(people["vera"])
+    assert "You have used nothing" in seen(people["vera"])
 
 
 def test_sums_by_person_are_for_admins(people: dict[str, User], used: ApiKey) -> None:
