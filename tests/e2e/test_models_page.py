@@ -11,24 +11,12 @@ from typing import Any
 import pytest
 
 from tests.chaos.installation import Installation
-from tests.e2e.test_pages import (
-    CHROMIUM,
-    HOSTILE,
-    SOON_MS,
-    chromium,
-    is_live,
-    person,
-    playwright,
-    press,
-)
+from tests.e2e.browser import CHROMIUM, MISSING
+from tests.e2e.test_pages import HOSTILE, SOON_MS, is_live, person, playwright, press
 from tests.engines.simulated import SimulatedEngine
 
-__all__ = ["chromium"]
-
 expect = playwright.expect
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium puts one there"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 MODEL = "tiny"
 PATHS = ("/models/", "/usage/", "/keys/")
 
