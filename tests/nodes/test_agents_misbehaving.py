@@ -29,6 +29,7 @@ LATE = (
     "SELECT max((julianday('now') - julianday(status.sampled_at)) * 86400) FROM nodes_nodestatus AS status "
     "JOIN nodes_node AS node ON node.id = status.node_id WHERE node.name LIKE 'box%'"
 )
+READ = "SELECT count(sampled_at) FROM nodes_nodestatus"
 
 
 class Moody:
@@ -57,6 +58,14 @@ def black_hole(url: str) -> Iterator[None]:
         yield
 
 
+def await_readings(installation: Installation) -> None:
+    """Until every healthy agent was read once: only from then on can a reading be late."""
+    deadline = time.monotonic() + 30
+    while installation.rows(READ)[0][0] < HEALTHY:
+        assert time.monotonic() < deadline, "not every healthy agent was read"
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[tuple[Installation, dict[str, str]]]:
     """A running installation that watches healthy agents."""
@@ -65,6 +74,7 @@ def fleet() -> Iterator[tuple[Installation, dict[str, str]]]:
         try:
             installation.start()
             add_nodes(installation, agents)
+            await_readings(installation)
             yield installation, agents
         finally:
             installation.stop()
