@@ -1,7 +1,7 @@
 """The door of the gateway: a plain ASGI application that answers what generates, before Django is asked.
 
-Async. It takes keys only, no cookies; reads a request within its limits; watches its client all the time, since
-a plain ASGI application is not cancelled when that leaves; and says errors in the client's dialect.
+Async. It takes keys only, no cookies; reads a request within its limits; has its client watched all the
+time; and says errors in the client's dialect.
 """
 
 from __future__ import annotations
@@ -18,17 +18,14 @@ from accounts.networks import key_name_for, principal_of_network_async
 from dpl_site.lib import trace
 from dpl_site.lib.answering import Receive, Scope, Send, header
 from dpl_site.lib.refusals import Refused
-from inference.arrival import BODY_S, ClientGone, RequestBody, Room, too_slow
+from inference.arrival import ClientGone, RequestBody, Room
+from inference.attending import Attended
 from inference.errors import InferenceError
 from inference.gateway import Gateway, Parts
 from inference.http_client import HttpClient
 from inference.records import CANCELLED, CLIENT_LEFT
 from inference.surfaces import SURFACES
 
-WATCH_AFTER_S = 0.05
-"""A client is watched from then on: a task for each answer that comes sooner would cost more than it saves."""
-LOOK_S = 5.0
-"""How often a watched client is asked whether it still reads."""
 EXIT_STACK = "dpl.exit_stack"
 
 logger = logging.getLogger(__name__)
@@ -85,78 +82,12 @@ class GatewayDoor:
         client.note.principal = principal = await _admitted(scope)
         if principal.limits:
             client.told = await parts.limiter.admit(principal)
-        try:
-            async with asyncio.Timeout(None) as cut:
-                with _Bounds(receive, client, body, cut, parts.loop) as bounds:
-                    asked = client.surface.read(await body.read())
-                    bounds.has_body()
-                    client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
-                    stack, request_id = scope[EXIT_STACK], trace.request_id.get()
-                    await parts.proxy.answer(client.surface, asked, client, stack, request_id)
-        except TimeoutError:
-            if not cut.expired():
-                raise
-            raise (ClientGone() if body.is_over else too_slow()) from None
-
-
-class _Bounds:
-    """Cuts the work of a request whose body does not come in time, or whose client leaves or reads no more.
-
-    One timer serves most requests: they are over before it is due, and nothing else need be made for them.
-    """
-
-    __slots__ = ("_body", "_client", "_cut", "_loop", "_receive", "_timer", "_watching")
-
-    def __init__(
-        self,
-        receive: Receive,
-        client: HttpClient,
-        body: RequestBody,
-        cut: asyncio.Timeout,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._receive, self._client, self._body, self._cut, self._loop = receive, client, body, cut, loop
-        self._watching: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> _Bounds:
-        self._timer = self._loop.call_later(WATCH_AFTER_S, self._begin)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        if self._watching is not None:
-            self._watching.cancel()
-
-    def has_body(self) -> None:
-        """The request is whole."""
-        if self._cut.when() is not None:
-            self._cut.reschedule(None)
-            self._begin()
-
-    def _begin(self) -> None:
-        """Watch the client; one whose request is not whole yet is waited for until BODY_S."""
-        if self._body.is_over:
-            self._watching = self._loop.create_task(_watch(self._receive, self._client, self._cut))
-        else:
-            self._cut.reschedule(self._loop.time() + BODY_S - WATCH_AFTER_S)
-
-
-async def _watch(receive: Receive, client: HttpClient, cut: asyncio.Timeout) -> None:
-    """Cut the work when the client has left, or leaves unread what it is sent."""
-    while not client.is_unread():
-        try:
-            async with asyncio.timeout(LOOK_S):
-                await _left(receive)
-                break
-        except TimeoutError:
-            continue
-    cut.reschedule(asyncio.get_running_loop().time())
-
-
-async def _left(receive: Receive) -> None:
-    """Returns when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        continue
+        with Attended(parts.young, receive, client, body) as work:
+            asked = client.surface.read(await body.read())
+            work.has_body()
+            client.note.model_asked, client.note.is_streaming = asked.model, asked.wants_stream
+            stack, request_id = scope[EXIT_STACK], trace.request_id.get()
+            await parts.proxy.answer(client.surface, asked, client, stack, request_id)
 
 
 async def _of_network(scope: Scope, authorization: str) -> Principal | None:

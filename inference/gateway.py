@@ -9,6 +9,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from threading import get_ident
 
 from django.conf import settings
 
@@ -18,6 +19,7 @@ from dpl_site.lib.db import Threads
 from dpl_site.lib.refusals import Refused
 from inference import speeds
 from inference.accounting import write_batch
+from inference.attending import Young
 from inference.exchange import Limits
 from inference.limiting import KeyLimiter
 from inference.loading import Loader
@@ -63,11 +65,14 @@ class Gateway:
         """Nothing runs before the first request."""
 
     def now(self) -> Parts:
-        """What the requests of the running loop share. A request asks once: finding the loop calls the system."""
-        loop = asyncio.get_running_loop()
-        if self._parts is None or self._parts.loop is not loop:
-            self._parts = Parts(loop, self._instance_id)
-        return self._parts
+        """What the requests of the running loop share.
+
+        A thread runs one loop at a time, and asking which would be a call of the system for each request.
+        """
+        parts = self._parts
+        if parts is None or parts.thread != get_ident() or not parts.loop.is_running():
+            parts = self._parts = Parts(asyncio.get_running_loop(), self._instance_id)
+        return parts
 
     async def end(self) -> None:
         """Stop; a later request begins anew."""
@@ -80,7 +85,8 @@ class Parts:
     """What the requests of one event loop share."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, instance_id: Callable[[], uuid.UUID | None]) -> None:
-        self.loop = loop
+        self.loop, self.thread = loop, get_ident()
+        self.young = Young(loop)
         self._threads = Threads(1, "sightings")
         self._records = Threads(1, "records")
         self._pool = SlotPool(instance_id, most_waiting=settings.DPL_QUEUE_MOST)

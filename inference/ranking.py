@@ -32,7 +32,7 @@ def _with_affinity(request: Request, ordered: list[Candidate]) -> list[Candidate
 
     One that was not seen yet goes where every process would send it, of those that are about as good.
     """
-    first = next((one for one in ordered if one.engine_id == request.home), None)
+    first = next((one for one in ordered if one.snapshot.engine_id == request.home), None)
     note = "it answered this conversation before"
     if first is None or first.expected_finish_s > ordered[0].expected_finish_s * HOME_BOUND:
         near = _near(ordered, AFFINITY_BOUND)
@@ -58,8 +58,7 @@ def _of_two(ordered: list[Candidate], now: float) -> list[Candidate]:
 
 def _led_by(first: Candidate, told: Candidate, ordered: list[Candidate]) -> list[Candidate]:
     """`first` before all others, as `told`."""
-    place = next(place for place, one in enumerate(ordered) if one is first)
-    return [told, *ordered[:place], *ordered[place + 1 :]]
+    return [told, *(one for one in ordered if one is not first)]
 
 
 def _near(ordered: list[Candidate], bound: float) -> list[Candidate]:

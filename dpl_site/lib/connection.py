@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(NotHttp(f"{self._place} answers, but not in HTTP; check the port"))
+        if answer is self._answer and answer.took(len(data)):
+            self._pause()
         if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._fail(NotHttp(f"the head of what {self._place} answers is longer than 64 KiB"))
         answer.wake()
@@ -156,8 +158,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """A part of the body."""
-        if self._answer is not None and self._answer.took(data):
-            self._pause()
+        if self._answer is not None:
+            self._answer.chunks.append(data)
 
     def on_message_complete(self) -> None:
         """The answer is whole: the connection is free, when it is to be kept."""

@@ -63,13 +63,14 @@ class Answer:
     so that the server works on nothing that nobody waits for.
     """
 
-    __slots__ = ("_chunks", "_connection", "_error", "_headers", "_is_whole", "_unread", "_waiter", "status")
+    __slots__ = ("_connection", "_error", "_headers", "_is_whole", "_unread", "_waiter", "chunks", "status")
 
     def __init__(self, connection: Source) -> None:
         self.status = 0
         self._connection = connection
         self._headers: dict[bytes, bytes] = {}
-        self._chunks: list[bytes] = []
+        self.chunks: list[bytes] = []
+        """Parts of the body that were not read yet."""
         self._unread = 0
         self._is_whole = False
         self._error: CallFailed | None = None
@@ -95,15 +96,15 @@ class Answer:
 
     async def read(self) -> bytes:
         """What has come, at least a byte; empty at the end. Raises CallFailed."""
-        while not self._chunks:
+        while not self.chunks:
             if self._is_whole:
                 return b""
             if self._error is not None:
                 raise self._error
             await self._more()
-        chunks = self._chunks
+        chunks = self.chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._chunks = []
+        self.chunks = []
         if self._unread > MOST_UNREAD:
             self._connection.resume()
         self._unread = 0
@@ -114,7 +115,7 @@ class Answer:
         if self.announced > max_bytes:
             raise TooLarge(max_bytes)
         data = await self.read()
-        if self._is_whole and not self._chunks and len(data) <= max_bytes:
+        if self._is_whole and not self.chunks and len(data) <= max_bytes:
             return data
         parts, size = [data], len(data)
         while data:
@@ -140,10 +141,9 @@ class Answer:
         """What came was only a sign that the real head will."""
         self._headers = {}
 
-    def took(self, data: bytes) -> bool:
-        """A part of the body came; whether too much lies unread."""
-        self._chunks.append(data)
-        self._unread += len(data)
+    def took(self, size: int) -> bool:
+        """So many bytes came; whether too much lies unread."""
+        self._unread += size
         return self._unread > MOST_UNREAD
 
     def ended(self, error: CallFailed | None) -> None:

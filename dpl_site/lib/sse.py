@@ -80,6 +80,11 @@ class Events:
                 events.append(self._event())
         return events
 
+    @property
+    def is_between(self) -> bool:
+        """Whether nothing of an event has come yet."""
+        return not self._data and self._lines.is_between
+
     def rest(self) -> list[bytes]:
         """The data of a last event that no blank line ended."""
         line = self._lines.rest()
@@ -94,7 +99,7 @@ class Events:
         """
         if not data.startswith(b"data: ") or not data.endswith(b"\n\n") or b"\r" in data:
             return []
-        if len(data) > self._max_bytes or self._data or not self._lines.is_between:
+        if len(data) > self._max_bytes or not self.is_between:
             return []
         events = data[6:-2].split(b"\n\ndata: ")
         return events if data.count(b"\n") == 2 * len(events) else []

@@ -11,10 +11,8 @@ import orjson
 from dpl_site.lib.sse import Events, LineTooLong
 from inference.dialects.base import Reply
 from inference.dialects.faults import error_in_reply
+from inference.dialects.repeated_text import LATE, TEXTS, RepeatedText
 from inference.errors import InvalidReply, ReplyTooLarge, StreamCut
-
-_TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
-_LATE = frozenset({"usage", "timings", "service_tier"})
 
 
 class OpenAICollector:
@@ -35,6 +33,8 @@ class OpenAICollector:
         self._body: list[bytes] | None = None
         self._has_begun = False
         self._choices: dict[int, _Choice] = {}
+        self._pattern = RepeatedText()
+        self._pieces: list[str] = []
         self._head: dict[str, Any] = {}
         self._late: dict[str, Any] = {}
         self._size = 0
@@ -51,13 +51,15 @@ class OpenAICollector:
             data = self._begin(data)
         if self._body is not None:
             return self._keep_body(data)
-        try:
-            events = self._events.feed(data)
-        except LineTooLong as error:
-            raise ReplyTooLarge(f"The answer passed its limit: {error}.") from error
         size = self._size
-        for chunk in self._chunks(events):
-            self._take(chunk)
+        while data:
+            run = self._pattern.cut(data) if self._events.is_between else None
+            if run is None:
+                data = self._take_events(data)
+            else:
+                text, data = run
+                self._pieces.append(text)
+                self._size += len(text)
         if self._size > self._max_bytes:
             raise ReplyTooLarge(f"The answer is larger than {self._max_bytes} bytes.")
         return self._size > size
@@ -103,6 +105,25 @@ class OpenAICollector:
         with contextlib.suppress(orjson.JSONDecodeError):
             self._take(orjson.loads(event))
 
+    def _take_events(self, data: bytes) -> bytes:
+        """Take events of any kind, and give the rest: one where others like it may follow, else all."""
+        is_one = self._pattern.is_learning or not self._events.is_between
+        head, end, rest = data.partition(b"\n\n") if is_one else (data, b"", b"")
+        try:
+            events = self._events.feed(head + end)
+        except LineTooLong as error:
+            raise ReplyTooLarge(f"The answer passed its limit: {error}.") from error
+        chunk = None
+        for chunk in self._chunks(events):
+            self._take(chunk)
+        if end and chunk is not None and self._pattern.is_learning:
+            self._learn(events[-1], chunk)
+        return rest
+
+    def _learn(self, event: bytes, chunk: Any) -> None:
+        if name := self._pattern.learn(event, chunk):
+            self._pieces = self._choices[0].texts[name]
+
     def _chunks(self, events: Sequence[bytes]) -> Iterable[Any]:
         """The events' JSON, parsed in one call, which costs a third of one for each; one by one where that fails."""
         if events and events[-1] == b"[DONE]":
@@ -134,10 +155,10 @@ class OpenAICollector:
             raise error_in_reply(chunk["error"])
         if not self._head:
             self._head = {
-                name: chunk[name] for name in chunk if name not in _LATE and name not in ("choices", "object")
+                name: chunk[name] for name in chunk if name not in LATE and name not in ("choices", "object")
             }
-        if not _LATE.isdisjoint(chunk):
-            self._late |= {name: chunk[name] for name in chunk if name in _LATE and chunk[name] is not None}
+        if not LATE.isdisjoint(chunk):
+            self._late |= {name: chunk[name] for name in chunk if name in LATE and chunk[name] is not None}
         try:
             for choice in chunk.get("choices") or ():
                 index = choice.get("index") or 0
@@ -154,7 +175,8 @@ class _Choice:
     def __init__(self) -> None:
         self.finish_reason: str | None = None
         self._message: dict[str, Any] = {"role": "assistant", "content": None}
-        self._texts: dict[str, list[str]] = {}
+        self.texts: dict[str, list[str]] = {}
+        """The pieces of each text by its name."""
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self._arguments: dict[int, list[str]] = {}
         self._logprobs: dict[str, list[Any]] = {}
@@ -164,14 +186,14 @@ class _Choice:
         delta: dict[str, Any] = said.get("delta") or {}
         size = 0
         if "text" in said and isinstance(said["text"], str):
-            self._texts.setdefault("text", []).append(said["text"])
+            self.texts.setdefault("text", []).append(said["text"])
             size += len(said["text"])
         for name, value in delta.items():
-            if name in _TEXTS and isinstance(value, str):
-                if name in self._texts:
-                    self._texts[name].append(value)
+            if name in TEXTS and isinstance(value, str):
+                if name in self.texts:
+                    self.texts[name].append(value)
                 else:
-                    self._texts[name] = [value]
+                    self.texts[name] = [value]
                 size += len(value)
             elif name == "tool_calls" and value:
                 size += sum(self._take_tool_call(position, call) for position, call in enumerate(value))
@@ -185,8 +207,8 @@ class _Choice:
 
     def whole(self, index: int) -> dict[str, Any]:
         """The choice in the non-streaming shape."""
-        if "text" in self._texts:
-            text = "".join(self._texts["text"])
+        if "text" in self.texts:
+            text = "".join(self.texts["text"])
             logprobs = self._logprobs or None
             return {
                 "index": index,
@@ -194,7 +216,7 @@ class _Choice:
                 "logprobs": logprobs,
                 "finish_reason": self.finish_reason,
             }
-        message = self._message | {name: "".join(texts) for name, texts in self._texts.items()}
+        message = self._message | {name: "".join(texts) for name, texts in self.texts.items()}
         if self._tool_calls:
             message["tool_calls"] = [self._tool_call(position) for position in sorted(self._tool_calls)]
         else:

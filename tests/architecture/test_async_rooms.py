@@ -38,6 +38,7 @@ ROOMS = (
     "accounts/networks.py",
     "nodes/mirror.py",
     "inference/arrival.py",
+    "inference/attending.py",
     "inference/door.py",
     "inference/gateway.py",
     "inference/recorder.py",
