@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import html
+import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +24,32 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from dpl_site.processes.ports import free_port
 from tests.chaos.demonstration import Demonstration
 from tests.e2e.browser import CHROMIUM, FLAGS
+from tests.e2e.furniture import furnish
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTLE_MS = 2_500
 DESKTOP, PHONE = (1440, 900), (390, 844)
 README = {"overview": "fleet", "host": "host", "chat": "chat", "job": "job"}
 """The README's pictures, by the page's name: light, desktop, in the README's language."""
+
+BEHIND = {
+    "host": ("overview", r"/nodes/\d+/"),
+    "job": ("jobs", r"/jobs/[0-9a-f-]{8,}/"),
+    "item": ("job", r"/jobs/[0-9a-f-]{8,}/items/\d+/"),
+    "alert": ("alerts", r"/alerts/history/\d+/"),
+    "alert-history": ("alerts", r"/alerts/history/"),
+    "alert-rules": ("alerts", r"/alerts/rules/"),
+    "alert-rule": ("alert-rules", r"/alerts/rules/\d+/"),
+    "alert-rule-new": ("alert-rules", r"/alerts/rules/new/.*"),
+    "alert-silences": ("alerts", r"/alerts/silences/"),
+    "alert-channels": ("alerts", r"/alerts/channels/"),
+    "alert-channel": ("alert-channels", r"/alerts/channels/\d+/"),
+    "admin-nodes": ("/admin/", r"/admin/nodes/node/"),
+}
+"""Pages that no menu leads to, by their name: the page with a link to them, and what such a link looks like."""
+QUESTION = "Who was Gauss?"
+OLD_ENOUGH_S = 90.0
+"""A demo is looked at when its curves are more than a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +76,39 @@ LOOKS = [
 
 
 def pages(page: Page) -> dict[str, str]:
-    """Every page by its name: the menu's, and one of each kind that stands behind another."""
-    menu = page.locator("nav.places a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    """Every page that this person can get to, by its name: the menu's, and one of each kind behind another."""
+    menu = _links(page, "nav.places", r"/.*")
     found = {href.strip("/").replace("/", "-") or "overview": href for href in menu}
-    page.goto("/jobs/")
-    if job := page.locator("a[href^='/jobs/']:not([href='/jobs/'])").first.get_attribute("href"):
-        found["job"] = job
-    found["host"] = "/nodes/1/"
-    return found | {
-        "password": "/password/",
-        "admin": "/admin/",
-        "api": "/api/docs",
-        "missing": "/nothing-here/",
-    }
+    for name, (on, shape) in BEHIND.items():
+        if on not in found and not on.startswith("/"):
+            continue
+        page.goto(found.get(on, on))
+        if links := _links(page, "main", shape):
+            found[name] = links[0]
+    return (
+        found
+        | _compared(page)
+        | {
+            "password": "/password/",
+            "admin": "/admin/",
+            "api": "/api/docs",
+            "missing": "/nothing-here/",
+        }
+    )
+
+
+def _links(page: Page, within: str, shape: str) -> list[str]:
+    """The addresses of the links there that have this shape."""
+    found = page.locator(f"{within} a[href]").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    return [href for href in found if re.fullmatch(shape, href)]
+
+
+def _compared(page: Page) -> dict[str, str]:
+    """Two runs of one dataset side by side, where there are two."""
+    page.goto("/jobs/compare/")
+    choices = "select[name=one] option:has-text('prompts.json')"
+    jobs = page.locator(choices).evaluate_all("all => all.map(one => one.value)")
+    return {"compare": f"/jobs/compare/?one={jobs[0]}&other={jobs[1]}"} if len(jobs) > 1 else {}
 
 
 @contextmanager
@@ -98,6 +140,8 @@ def _told(message: Any, looks: Looks, page: Page) -> list[str]:
 def take(page: Page, name: str, href: str, looks: Looks, into: Path) -> Iterator[str]:
     """One picture; what is wrong with the page."""
     answer = page.goto(href)
+    if name == "chat":
+        _ask(page)
     page.wait_for_timeout(SETTLE_MS)
     if answer is None or (answer.status >= 400 and name != "missing"):
         yield f"{looks.name} {href}: {answer.status if answer else 'no answer'}"
@@ -105,6 +149,13 @@ def take(page: Page, name: str, href: str, looks: Looks, into: Path) -> Iterator
     if wide > looks.size[0]:
         yield f"{looks.name} {href}: {wide} px wide on a screen of {looks.size[0]}"
     page.screenshot(path=into / f"{name}-{looks.name}.png", full_page=True)
+
+
+def _ask(page: Page) -> None:
+    """A chat with an answer in it."""
+    page.fill("#prompt", QUESTION)
+    page.press("#prompt", "Enter")
+    page.locator(".answer[aria-busy=false]").first.wait_for()
 
 
 def take_all(demo: Demonstration, into: Path) -> list[str]:
@@ -116,6 +167,8 @@ def take_all(demo: Demonstration, into: Path) -> list[str]:
             with reader(browser, demo, looks, wrong) as page:
                 for name, href in pages(page).items():
                     wrong.extend(take(page, name, href, looks, into))
+                page.context.clear_cookies()
+                wrong.extend(take(page, "login", "/login/", looks, into))
         browser.close()
     return wrong
 
@@ -152,6 +205,8 @@ def main() -> int:
     shutil.rmtree(given.into, ignore_errors=True)
     given.into.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder, Demonstration(Path(folder), free_port(0)) as demo:
+        furnish(demo)
+        time.sleep(OLD_ENOUGH_S)
         wrong = take_all(demo, given.into)
     write_index(given.into)
     if given.readme:

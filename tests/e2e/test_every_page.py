@@ -10,6 +10,7 @@ import pytest
 
 from dpl_site.processes.ports import free_port
 from tests.chaos.demonstration import Demonstration
+from tests.e2e.furniture import furnish
 
 axe = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="axe is not installed: make test-all"
@@ -18,7 +19,7 @@ pictures = pytest.importorskip("tests.e2e.pictures")
 
 WIDTHS = (390, 768, 1440)
 SERIOUS = ("serious", "critical")
-OF_OTHERS = ("admin", "api")
+OF_OTHERS = ("admin", "admin-nodes", "api")
 """Pages that are Django's and the API's documentation: made by others, so held to less."""
 REFUSED = """
 async () => {
@@ -39,6 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstration]:
     with Demonstration(tmp_path_factory.mktemp("demo"), free_port(0)) as made:
         made.add_person("otto", "operator")
         made.add_person("vera", "viewer")
+        furnish(made)
         yield made
 
 
