@@ -258,11 +258,16 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "PREPROCESSING_HOOKS": ["dpl_site.lib.rest.without_twins"],
-    # What is called `state` in several things has as many meanings.
+    # What is called `state` or `kind` in several things has as many meanings; what has several names has one meaning.
     "ENUM_NAME_OVERRIDES": {
         "NodeState": "nodes.states.NodeState.pairs",
         "AlertState": "alerts.states.AlertState.pairs",
+        "JobState": "datasets.states.JobState.pairs",
+        "ItemState": "datasets.states.ItemState.pairs",
         "JoinTokenState": "nodes.joining.STATES",
+        "EngineKind": "inference.models.Engine.Kind",
+        "ChannelKind": "alerts.states.ChannelKind.pairs",
+        "Severity": "alerts.states.Severity.pairs",
     },
 }
 
