@@ -7,13 +7,14 @@ characters per page; where that ends, the next page goes on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from accounts.authentication import Principal
 from datasets.browsing import LONGEST_SHOWN
+from datasets.differences import MOST, Marks, Piece, marks
 from datasets.excerpts import prompt_excerpt, reply_of
 from datasets.models import Item, Job
 from datasets.selectors import jobs_of
@@ -49,6 +50,11 @@ class Side:
         """Whether it is done, well or badly."""
         return self.state in (ItemState.SUCCEEDED, ItemState.FAILED)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the page shows its beginning only."""
+        return len(self.text or "") > MOST
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -59,6 +65,28 @@ class Pair:
     one: Side | None
     other: Side | None
     is_other_prompt: bool
+    marks: Marks | None = None
+
+    @property
+    def pieces(self) -> list[tuple[Side | None, list[Piece]]]:
+        """Each side with what is shown of its text, in pieces; none where it has no text."""
+        known = (self.marks.one, self.marks.other) if self.marks else (_plain(self.one), _plain(self.other))
+        return list(zip((self.one, self.other), known, strict=True))
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both have the same text."""
+        return bool(self.one and self.other and self.one.text is not None and not self.differs)
+
+    @property
+    def likeness(self) -> str:
+        """Where two texts differ: `late`, after what is shown; in `spaces`; in `words`; empty without two."""
+        if self.marks is None:
+            return ""
+        if any(not piece.is_common for piece in (*self.marks.one, *self.marks.other)):
+            return "words"
+        is_late = any(side is not None and side.is_cut for side in (self.one, self.other))
+        return "late" if is_late else "spaces"
 
     @property
     def differs(self) -> bool:
@@ -77,6 +105,11 @@ class Compared:
     looked_at: int
     after: int | None
 
+    @property
+    def differing(self) -> int:
+        """How many of the pairs differ."""
+        return sum(pair.differs for pair in self.pairs)
+
 
 def compare(one: Job, other: Job, *, begin: int = 0, only_different: bool = False) -> Compared:
     """A page of two jobs' items from a row of the dataset on, of the rows that both jobs have."""
@@ -87,7 +120,7 @@ def compare(one: Job, other: Job, *, begin: int = 0, only_different: bool = Fals
     for pair, characters in _pairs(one, other, begin, end):
         looked_at, size = looked_at + 1, size + characters
         if pair.differs or not only_different:
-            pairs.append(pair)
+            pairs.append(_marked(pair))
         if len(pairs) == PAGE or looked_at == LOOKED_AT or size > LOOKED_AT_SIZE:
             break
     after = begin + looked_at
@@ -157,6 +190,18 @@ def _pair(
         len(prompts) == 2 and prompts[0] != prompts[1],
     )
     return pair, sum(found[2] for found in (left, right) if found)
+
+
+def _marked(pair: Pair) -> Pair:
+    """The pair with what differs between its texts, where both have one and it does."""
+    one, other = _text(pair.one), _text(pair.other)
+    if not pair.differs or one is None or other is None:
+        return pair
+    return replace(pair, marks=marks(one, other))
+
+
+def _plain(side: Side | None) -> list[Piece]:
+    return [Piece(side.text[:MOST], True)] if side and side.text is not None else []
 
 
 def _text(side: Side | None) -> str | None:

@@ -8,6 +8,7 @@ import pytest
 
 from datasets import comparing
 from datasets.comparing import compare
+from datasets.differences import MOST
 from datasets.models import Item, ItemOutput, Job
 from tests.datasets.making import a_job, rows
 
@@ -85,3 +86,21 @@ def test_a_page_is_short_and_leads_to_the_next() -> None:
 def test_jobs_without_a_row_in_common_have_no_pairs() -> None:
     found = compare(answered(2), answered(2, first=5))
     assert (found.pairs, found.after) == ([], None)
+
+
+def test_what_differs_is_marked_and_what_is_the_same_is_not() -> None:
+    one, other = answered(3), answered(3)
+    said(Item.objects.get(job=other, index=1), "said 1 loudly")
+    said(Item.objects.get(job=other, index=2), "said  2")
+    found = compare(one, other)
+    assert [pair.likeness for pair in found.pairs] == ["", "words", "spaces"]
+    assert [pair.is_same for pair in found.pairs] == [True, False, False]
+    assert found.differing == 2
+    marks = found.pairs[1].marks
+    assert marks
+    assert [piece.text for piece in marks.other if not piece.is_common] == ["loudly"]
+
+
+def test_a_difference_behind_what_is_shown_is_told() -> None:
+    one, other = answered(1, "x " * MOST + "a"), answered(1, "x " * MOST + "b")
+    assert compare(one, other).pairs[0].likeness == "late"

@@ -171,3 +171,18 @@ def test_an_offset_beyond_the_file_is_told_at_its_field(people: dict[str, User])
     page = seen(uploaded(browser(people["otto"]), offset="2"), 400)
     assert "none is left to run" in page.partition('data-errors="offset">')[2].partition("</ul>")[0]
     assert not Job.objects.exists()
+
+
+def test_what_differs_between_two_answers_stands_in_marks_of_its_own(people: dict[str, User]) -> None:
+    one, other = of_otto(people, 2), of_otto(people, 2)
+    for job, said in ((one, "red <b>"), (other, "blue <b>")):
+        for item in Item.objects.filter(job=job):
+            text = f"a {said if item.index else 'green'} dog barks"
+            ItemOutput.objects.create(item=item, text=json.dumps({"message": {"content": text}}))
+    Item.objects.update(state="succeeded")
+    page = seen(browser(people["otto"]).get(f"/jobs/compare/?one={one.id}&other={other.id}"))
+    assert '<del><span class="unseen">[only here: </span>red <span' in page
+    assert '<ins><span class="unseen">[only here: </span>blue <span' in page
+    assert "&lt;b&gt; dog" in page
+    assert "1 of the 2 rows on this page differ" in page
+    assert page.count("Show the answers") == 1
