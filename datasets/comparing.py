@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from accounts.authentication import Principal
 from datasets.browsing import LONGEST_SHOWN
 from datasets.differences import MOST, Marks, Piece, marks
+from datasets.dryruns import whole_runs
 from datasets.excerpts import prompt_excerpt, reply_of
 from datasets.models import Item, Job
 from datasets.selectors import jobs_of
@@ -129,7 +130,7 @@ def compare(one: Job, other: Job, *, begin: int = 0, only_different: bool = Fals
 
 def comparable(principal: Principal, job: Job | None) -> list[Job]:
     """Jobs to choose from, those that look like runs of the same dataset first."""
-    jobs = jobs_of(principal)
+    jobs = whole_runs(jobs_of(principal))
     if job is None:
         return list(jobs[:OFFERED])
     alike = Q(total=job.total) | Q(name=job.name)

@@ -10,6 +10,7 @@ from django.db.models import F, OrderBy, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from datasets.dryruns import whole_runs
 from datasets.models import Job
 from datasets.states import JobState
 
@@ -30,6 +31,7 @@ class Sought:
     search: str = ""
     state: str = ""
     sort: str = NEWEST
+    with_dry_runs: bool = False
 
     @classmethod
     def asked(cls, query: Mapping[str, str]) -> Sought:
@@ -39,6 +41,7 @@ class Sought:
             query.get("search", "").strip()[:200],
             state if state in set(JobState) else "",
             sort if sort in SORTS else NEWEST,
+            query.get("dry_runs", "") == "yes",
         )
 
     @property
@@ -47,14 +50,22 @@ class Sought:
         return not (self.search or self.state)
 
     @property
+    def source(self) -> str:
+        """The same for the API, which lists dry runs unless told otherwise."""
+        return self.query if self.with_dry_runs else f"{self.query}&dry_runs=no".removeprefix("&")
+
+    @property
     def query(self) -> str:
         """The same for an address, empty for the plain list."""
         sort = "" if self.sort == NEWEST else self.sort
-        told = {"search": self.search, "state": self.state, "sort": sort}
+        dry = "yes" if self.with_dry_runs else ""
+        told = {"search": self.search, "state": self.state, "sort": sort, "dry_runs": dry}
         return urlencode({name: value for name, value in told.items() if value})
 
     def among(self, jobs: QuerySet[Job]) -> QuerySet[Job]:
         """Those of the jobs that are sought, in order."""
+        if not self.with_dry_runs:
+            jobs = whole_runs(jobs)
         if self.state:
             jobs = jobs.filter(state=self.state)
         if self.search:

@@ -106,7 +106,7 @@ def _listed(request: Asked, form: UploadForm, status: int = 200) -> HttpResponse
         "form": form if request.principal.may("datasets") else None,
         "page": found,
         "jobs": selectors.statuses(list(found)),
-        "source": f"/api/v1/jobs/?page={found.number}&page_size={PAGE_SIZE}{asked}",
+        "source": f"/api/v1/jobs/?page={found.number}&page_size={PAGE_SIZE}&{sought.source}",
         "sought": sought,
         "asked": asked,
         "sorts": [(name, label) for name, (label, _) in SORTS.items()],

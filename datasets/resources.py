@@ -51,7 +51,9 @@ class JobsView(UploadView):
         """Jobs, newest first: one's own, with the admin scope everybody's."""
         query = asked(JobsQuery, request)
         jobs = selectors.jobs_of(principal_of(request), username=query.get("owner"))
-        jobs = Sought(query.get("search", ""), query.get("state", ""), query["sort"]).among(jobs)
+        jobs = Sought(
+            query.get("search", ""), query.get("state", ""), query["sort"], query["dry_runs"]
+        ).among(jobs)
         pages = Pages()
         return pages.get_paginated_response(
             selectors.statuses(pages.paginate_queryset(jobs, request, self) or [])

@@ -170,6 +170,7 @@ class JobsQuery(Shape):
     owner = serializers.CharField(required=False, allow_blank=True, help_text="A username.")
     search = serializers.CharField(required=False, allow_blank=True, help_text="Part of the name.")
     sort = serializers.ChoiceField(choices=list(SORTS), default=NEWEST)
+    dry_runs = serializers.BooleanField(default=True, help_text="`no`: only whole runs.")
 
 
 class ItemsQuery(Shape):

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from datasets.creation import job_create
+from datasets.dryruns import endless_dry_runs, prune_dry_runs
 from datasets.models import Job, Shard
 from datasets.moves import STOPPABLE, job_by_id, move, reopen, tell
 from datasets.reception import upload_from_chunks
@@ -29,6 +30,7 @@ __all__ = [
     "job_resume",
     "job_retry_failed",
     "job_stop",
+    "prune_tries",
     "prune_uploads",
     "upload_from_chunks",
 ]
@@ -73,6 +75,13 @@ def job_resume(*, job_id: str) -> Job:
         message = f"Nothing is left to resume: each of the {job.total} items is recorded. Failed ones can be retried."
         raise Refused(message, code="already_completed", status=409)
     return job
+
+
+def prune_tries() -> int:
+    """Remove dry runs that are older than DPL_KEEP_DRY_RUNS_HOURS, and stop those that never ended; how many went."""
+    for job_id in endless_dry_runs():
+        job_stop(job_id=job_id, mode=StopMode.ABORT)
+    return prune_dry_runs()
 
 
 def cleanup_all(*, actor: str) -> dict[str, int]:

@@ -94,6 +94,7 @@ DPL_ALERTS_MOST = env.integer("DPL_ALERTS_MOST", 5000, low=1, high=1_000_000)
 
 # --- Kept for how long ------------------------------------------------------------------------------------
 DPL_KEEP_EVENTS_MINUTES = env.integer("DPL_KEEP_EVENTS_MINUTES", 60, low=1, high=100_000)
+DPL_KEEP_DRY_RUNS_HOURS = env.integer("DPL_KEEP_DRY_RUNS_HOURS", 24, low=1, high=100_000)
 DPL_KEEP_REQUESTS_DAYS = env.integer("DPL_KEEP_REQUESTS_DAYS", 30, low=1, high=36_500)
 DPL_KEEP_REQUESTS_PER_S = env.integer("DPL_KEEP_REQUESTS_PER_S", 200, low=0, high=1_000_000)
 DPL_KEEP_REQUESTS_MOST = env.integer("DPL_KEEP_REQUESTS_MOST", 1_000_000, low=0, high=1_000_000_000)

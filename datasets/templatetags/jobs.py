@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from datasets import selectors
+from datasets.dryruns import whole_runs
 
 register = template.Library()
 
@@ -50,8 +51,8 @@ def latest_jobs(context: Mapping[str, Any], count: int = 5) -> dict[str, Any]:
     """The latest jobs that the asking person may see, kept up to date by the page's script."""
     principal = context["request"].principal
     return {
-        "jobs": selectors.statuses(list(selectors.jobs_of(principal)[:count])),
-        "source": f"/api/v1/jobs/?page_size={count}",
+        "jobs": selectors.statuses(list(whole_runs(selectors.jobs_of(principal))[:count])),
+        "source": f"/api/v1/jobs/?page_size={count}&dry_runs=no",
         "shows_owner": principal.may("admin"),
         "may_upload": principal.may("datasets"),
     }

@@ -17,7 +17,7 @@ from django_q.models import Task
 from accounts.quotas import quotas_prune
 from accounts.usage import usage_prune
 from alerts.pruning import prune_alerts
-from datasets.services import prune_uploads
+from datasets.services import prune_tries, prune_uploads
 from datasets.waking import prune_delivered
 from inference.accounting import prune_metrics, prune_requests
 from nodes import instances, joining, news
@@ -73,6 +73,7 @@ PRUNERS: Mapping[str, Callable[[], int]] = MappingProxyType(
         "events": prune_events,
         "instances": instances.prune,
         "uploads": prune_uploads,
+        "dry runs": prune_tries,
         "wake-ups": prune_delivered,
         "failed tasks": prune_failed_tasks,
         "audit": prune_audit,

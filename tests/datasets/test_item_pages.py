@@ -164,7 +164,7 @@ def test_a_dry_run_without_scripts_is_a_job_of_three_rows_that_says_so(people: d
     assert job.total == 3
     assert not job.options["exclusive"]
     assert "dry run" in seen(client.get(f"/jobs/{job.id}/"))
-    assert "dry run" in seen(client.get("/jobs/"))
+    assert f"/jobs/{job.id}/" in seen(client.get("/jobs/?dry_runs=yes"))
 
 
 def test_an_offset_beyond_the_file_is_told_at_its_field(people: dict[str, User]) -> None:

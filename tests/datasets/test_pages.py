@@ -106,7 +106,7 @@ def test_long_lists_have_pages(people: dict[str, User]) -> None:
     assert "job 00" not in first
     assert "Page 1 of 2" in first
     assert "job 00" in second
-    assert 'data-jobs="/api/v1/jobs/?page=2&amp;page_size=20"' in second
+    assert 'data-jobs="/api/v1/jobs/?page=2&amp;page_size=20&amp;dry_runs=no"' in second
     assert "Page 2 of 2" in seen(client.get("/jobs/?page=999"))
 
 
