@@ -25,6 +25,8 @@ class Action:
     done: str | Promise
     do: Callable[[str], object]
     needs_failed: bool = False
+    way: str | Promise = ""
+    """What the button says in the dialog that asks before; empty for what needs no asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,19 @@ _ALL = (
         "stop",
         STOPPABLE,
         _("Stop"),
-        _("What runs may finish; the rest waits until the job is resumed."),
+        _("The items that run now finish, and no other begins. It may take as long as the longest answer."),
         _("The job was told to stop: what runs may finish."),
         lambda job_id: services.job_stop(job_id=job_id, mode=StopMode.DRAIN),
+        way=_("Let what runs finish"),
     ),
     Action(
         "abort",
         STOPPABLE | {JobState.STOPPING},
         _("Abort"),
-        _("What runs is cut off; what is done is kept."),
+        _("The items that run now are cut off, and begin anew when the job is resumed. It takes a second."),
         _("The job was told to stop at once: what is done is kept."),
         lambda job_id: services.job_stop(job_id=job_id, mode=StopMode.ABORT),
+        way=_("Cut off what runs"),
     ),
     Action(
         "resume",

@@ -78,12 +78,19 @@ def _without_crumbs(left: list[str], found: Sequence[tuple[str, int, int, int, i
 
 
 def _pieces(side: list[str], runs: list[tuple[bool, int, int]]) -> list[Piece]:
-    """The side's text in as few pieces as the runs allow."""
+    """The side's text in as few pieces as the runs allow; space behind what differs is not marked."""
     found: list[Piece] = []
     for is_common, begin, end in runs:
         text = "".join(side[begin:end])
-        if found and found[-1].is_common == is_common:
-            text = found.pop().text + text
-        if text:
-            found.append(Piece(text, is_common))
+        marked = "" if is_common else text.rstrip()
+        _append(found, marked, is_common=False)
+        _append(found, text[len(marked) :], is_common=True)
     return found
+
+
+def _append(found: list[Piece], text: str, *, is_common: bool) -> None:
+    if not text:
+        return
+    if found and found[-1].is_common == is_common:
+        text = found.pop().text + text
+    found.append(Piece(text, is_common))

@@ -28,6 +28,22 @@ CAUSES = {
     "model_missing": _("no engine has the model"),
 }
 
+ADVICE = {
+    "timeout": _("Retry when the machines are less busy, or run these rows again with a longer timeout."),
+    "engine_error": _("Look at the engine's own log on that machine, then retry."),
+    "stream_cut": _("The engine ended in between, mostly by a restart: retry."),
+    "invalid_reply": _("Look whether the engine's address and version are right, then retry."),
+    "reply_too_large": _("Run these rows again with fewer max tokens."),
+    "context_length": _("Shorten these rows, or run them with a model that takes longer ones."),
+    "refused_by_engine": _(
+        "The example says what was refused: change the rows or the options, and run them again."
+    ),
+    "worker_died": _(
+        "Look at these prompts: workers ran out of something at them, such as memory. Try them alone."
+    ),
+    "connection_lost": _("Look at the network between here and the machine, then retry."),
+    "model_missing": _("Put the model on a machine (Models), then retry."),
+}
 
 ITEM_STATES = {
     "pending": pgettext_lazy("item", "pending"),
@@ -44,6 +60,29 @@ class Segment:
     kind: str
     x: str
     width: str
+
+
+REFUSALS = {
+    "empty": _("the file is empty"),
+    "not_a_dataset": _("this is no JSON array and no JSON object per line"),
+    "wrong_encoding": _("it is not in UTF-8"),
+    "no_rows": _("the array is empty"),
+    "truncated": _("the file ends within this row"),
+    "trailing_text": _("there is text after the end of the array"),
+    "invalid_json": _("this is not JSON"),
+    "row_not_object": _("a row must be a JSON object"),
+    "duplicate_key": _("the key {field} stands twice"),
+    "missing_field": _("neither instruction nor messages is there"),
+    "empty_field": _("{field} is empty"),
+    "wrong_type": _("{field} is of the wrong kind"),
+    "nul_character": _("{field} has a NUL character in it"),
+    "lone_surrogate": _("{field} has half a character in it"),
+    "too_deep": _("the row is nested too deeply"),
+    "row_too_large": _("the row is too large"),
+    "number_too_long": _("a number has too many digits"),
+    "too_many_rows": _("there are too many rows"),
+}
+"""Why the server refuses a row, by its code; its own sentence is in English, and says more."""
 
 
 @register.inclusion_tag("datasets/_jobs.html", takes_context=True)
@@ -75,6 +114,8 @@ def upload_words() -> dict[str, Any]:
     """What the upload form's scripts say."""
     return {
         "uploading": _("Uploading… {percent}"),
+        "sent": _("{sent} of {size}, {rate} per second, about {left} left"),
+        "cancelled": _("Cancelled. Nothing was kept of it."),
         "checking": _("Checking the last rows…"),
         "broken": _("The connection broke before the upload was through. Try again."),
         "no_file": _("Choose a file first."),
@@ -85,6 +126,11 @@ def upload_words() -> dict[str, Any]:
         "preview_beyond": _(
             "About {rows} rows, {size}. Row {first} lies too far in the file to be shown here."
         ),
+        "preview_bad": _(
+            "{rows} rows, {size}. Of {checked} that were looked at, {bad} cannot be used, so the file would be refused."
+        ),
+        "preview_unread": _("{size}. The file would be refused:"),
+        "mend": _("Mend the file and choose it again; all that you filled in stays. Rows count from 0."),
         "items": dict(ITEM_STATES),
         "more_problems": _("and {count} more rows"),
         "bad_row": _("Row {index}: {problem}"),
@@ -95,6 +141,7 @@ def upload_words() -> dict[str, Any]:
             "{rate} rows per second on {nodes} engines, about {tokens} tokens, if they stay free"
         ),
         "no_estimate": _("No row succeeded, so nothing can be said about the time."),
+        "refusals": dict(REFUSALS),
         "problems": {
             "empty": _("The file is empty."),
             "not_a_dataset": _("This is no JSON array and no JSON object per line."),
@@ -121,6 +168,18 @@ def upload_words() -> dict[str, Any]:
 def cause(code: str) -> str:
     """Why items failed, in words; an unknown code says so itself."""
     return str(CAUSES.get(code, code))
+
+
+@register.filter
+def advice(code: str | None) -> str:
+    """What to do about it; nothing for a code that is not known."""
+    return str(ADVICE.get(code or "", ""))
+
+
+@register.simple_tag
+def advice_words() -> dict[str, str]:
+    """All advice, for the page's script."""
+    return {code: str(words) for code, words in ADVICE.items()}
 
 
 @register.filter

@@ -6,6 +6,8 @@ import { region, words } from "./show.js";
 const PALETTE = 8;
 const HEIGHT = 180;
 const NEAR_PX = 24;
+/** As wide as the longest mark of a time axis, with the gap to the next. */
+const TICK_PX = 80;
 
 const DAY_S = 86400;
 const probe = document.createElement("i");
@@ -107,7 +109,7 @@ export class Curves {
       },
       focus: { alpha: 0.2 },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(high) } },
-      axes: [{ ...axis, values: (_, ticks, __, ___, step) => instants(ticks, step) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => this.show(tick)) }],
+      axes: [{ ...axis, space: TICK_PX, values: (_, ticks, __, ___, step) => instants(ticks, step) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => this.show(tick)) }],
       series: [
         { label: words.time, value: (_, time) => (time === null ? "–" : both.format(time * 1000)) },
         ...this.series.map((one, place) => ({

@@ -3,8 +3,8 @@
 import { fill } from "./fill.js";
 import { firstRows, rowsWanted } from "./preview.js";
 import { contentText } from "./rows.js";
-import { duration, number, percent, said, state, words } from "./show.js";
-import { busy, chosenFile, complain, fieldOf, fields, form, made, post, status } from "./uploadform.js";
+import { duration, number, said, state, words } from "./show.js";
+import { busy, CANCELLED, chosenFile, complain, fields, form, made, post, refusal, sending, status } from "./uploadform.js";
 
 const ROWS = 3;
 const ASK_MS = 700;
@@ -17,10 +17,11 @@ let current;
 export async function tryRows() {
   const told = asked();
   busy(true);
-  const [code, answer] = await post(told, (share) => (status.textContent = said(words.upload.uploading, { percent: percent(100 * share) })));
+  const [code, answer] = await post(told, sending());
   busy(false);
-  status.textContent = "";
-  if (code !== 201) return complain([[fieldOf(code, answer?.error?.detail), answer?.error?.message ?? words.upload.broken]]);
+  status.textContent = code === CANCELLED ? words.upload.cancelled : "";
+  if (code === CANCELLED) return undefined;
+  if (code !== 201) return complain([refusal(code, answer)]);
   current = answer.job_id;
   open(answer.job_id);
   return watch(answer.job_id, rowsWanted());
@@ -72,8 +73,14 @@ async function get(path) {
 
 function draw(job, items) {
   fill(box, { "dry-state": job.error ?? job.waiting ?? said(words.upload.tried, { state: state(job.status), done: job.done, total: job.total }) });
-  const made_ = items.map((item) => made("t-tried", { facts: facts(item), answer: answerOf(item) }));
-  box.querySelector('[data-list="tried"]').replaceChildren(...made_);
+  box.querySelector('[data-list="tried"]').replaceChildren(...items.map(drawItem));
+}
+
+/** Numbered as the preview numbers its rows: by their place in the file. */
+function drawItem(item) {
+  const line = made("t-tried", { facts: facts(item), answer: answerOf(item) });
+  line.value = item.index + (Number(form.elements.offset.value) || 0);
+  return line;
 }
 
 function facts(item) {

@@ -26,6 +26,32 @@ function receive(job) {
   page.dispatchEvent(new CustomEvent("job", { detail: job }));
 }
 
+/* One message goes to all who watch, in English; the API answers in the page's language. */
+const reasons = new Map();
+
+function waitingIn({ waiting }) {
+  if (!waiting || document.documentElement.lang.startsWith("en")) return waiting;
+  if (!reasons.has(waiting)) {
+    reasons.set(waiting, undefined);
+    ask().then((job) => {
+      reasons.set(waiting, job?.waiting ?? waiting);
+      fill(page, { waiting: reasons.get(waiting) });
+    });
+  }
+  return reasons.get(waiting) ?? shownReason();
+}
+
+const shownReason = () => page.querySelector('[data-f="waiting"]').textContent;
+
+async function ask() {
+  try {
+    const answer = await fetch(`/api/dataset/detailed-status/${id}`, { headers: { Accept: "application/json" } });
+    return answer.ok ? await answer.json() : undefined;
+  } catch {
+    return undefined; // the sentence stays in English until the next one
+  }
+}
+
 function figures(job) {
   return {
     state: state(job.status),
@@ -33,7 +59,7 @@ function figures(job) {
     started: job.started_at,
     finished: job.finished_at,
     error: job.error,
-    waiting: job.waiting,
+    waiting: waitingIn(job),
     done: number(job.done),
     total: number(job.total),
     progress: share(job.progress),
@@ -51,6 +77,9 @@ function figures(job) {
     duration: duration(job.duration_s),
     restarted: number(job.restarted_after_kill),
     late: number(job.late_results_refused),
+    "has-restarted": job.restarted_after_kill > 0,
+    "has-late": job.late_results_refused > 0,
+    "some-failed": job.failed > 0,
     "has-nodes": job.nodes.length > 0,
     "has-errors": job.errors.length > 0,
   };
@@ -77,6 +106,7 @@ function drawError(row, error) {
     code: error.cause,
     count: number(error.count),
     example: error.example,
+    advice: words.advice[error.cause] ?? "",
     retryable: error.retryable,
   });
   lead(row, `state=failed&cause=${encodeURIComponent(error.cause)}`);
@@ -103,6 +133,13 @@ function say(job) {
     left: duration(job.eta_s),
   });
 }
+
+/* Stopping is asked about first; without scripts the buttons do what they say, and what is done is kept all the same. */
+page.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-asks]")) return;
+  event.preventDefault();
+  document.getElementById("stop").showModal();
+});
 
 localTimes(document);
 follow({ socket: `/ws/jobs/${id}/`, api: `/api/dataset/detailed-status/${id}`, receive });

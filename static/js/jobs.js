@@ -45,6 +45,7 @@ function drawJob(row, job) {
     created: job.created_at,
   });
   row.querySelector('[data-f="state"]').dataset.is = job.status;
+  row.querySelector('[data-f="failed"]').dataset.some = job.failed > 0 ? "yes" : "no";
   row.querySelector("a").href = `/jobs/${encodeURIComponent(job.job_id)}/`;
   drawBar(row, job);
 }

@@ -27,8 +27,9 @@ async function ask() {
 }
 
 function draw() {
-  page.querySelector("[data-pace-section]").hidden = known.t.length < 2;
-  if (known.t.length < 2) return;
+  const isEmpty = known.t.length < 2 || !known.per_second.some(Boolean);
+  page.querySelector("[data-pace-section]").hidden = isEmpty;
+  if (isEmpty) return;
   curves ??= new Curves(box, { series: [{ label: words.pace }], show: (value) => number(value, 2), height: HEIGHT, label: words.pace });
   curves.set(known.t, [known.per_second]);
 }

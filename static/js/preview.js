@@ -4,7 +4,7 @@
 import { fill } from "./fill.js";
 import { number, said, size, words } from "./show.js";
 import { promptOf, readRows } from "./rows.js";
-import { chosenFile, form, made } from "./uploadform.js";
+import { chosenFile, complain, form, made } from "./uploadform.js";
 
 const FIRST_BYTES = 256 * 1024;
 const MOST_BYTES = 8 * 1024 * 1024;
@@ -17,7 +17,10 @@ const box = form.querySelector("[data-preview]");
 const rowBytes = Number(form.dataset.rowKb) * 1024;
 let head;
 
-form.elements.file.addEventListener("change", look);
+form.elements.file.addEventListener("change", () => {
+  complain([]);
+  look();
+});
 for (const name of ["system", "offset", "limit"]) form.elements[name].addEventListener("input", draw);
 look();
 
@@ -73,7 +76,7 @@ function draw() {
   const problems = head.problems.slice(0, PROBLEMS_SHOWN).map(complaint);
   const more = head.problems.length - problems.length;
   if (more > 0) problems.push(said(words.upload.more_problems, { count: number(more) }));
-  fill(box, { about: about() });
+  fill(box, { about: about(), mend: problems.length ? words.upload.mend : "" });
   box.querySelector('[data-list="problems"]').replaceChildren(...problems.map((problem) => made("t-problem", { problem })));
   const [begin, limit] = range();
   const shown = head.rows.filter((row) => row.index >= begin).slice(0, Math.min(ROWS_SHOWN, limit));
@@ -81,7 +84,10 @@ function draw() {
 }
 
 function about() {
-  const values = { rows: number(head.total), size: size(head.size), checked: number(head.count), first: range()[0] };
+  const bad = head.problems.filter((one) => one.index !== null).length;
+  const values = { rows: number(head.total), size: size(head.size), checked: number(head.count), first: range()[0], bad: number(bad) };
+  if (head.problems.length > bad) return said(words.upload.preview_unread, values);
+  if (bad) return said(words.upload.preview_bad, values);
   if (head.isWhole) return said(words.upload.preview_all, values);
   const isBeyond = range()[0] >= head.count;
   return said(isBeyond ? words.upload.preview_beyond : words.upload.preview_head, values);

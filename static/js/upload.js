@@ -5,8 +5,8 @@
 
 import { tryRows } from "./dryrun.js";
 import "./preview.js";
-import { percent, said, words } from "./show.js";
-import { busy, chosenFile, complain, fieldOf, fields, form, post, status } from "./uploadform.js";
+import { words } from "./show.js";
+import { busy, CANCELLED, chosenFile, complain, fields, form, post, refusal, sending, status } from "./uploadform.js";
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -19,11 +19,9 @@ async function send() {
   const told = fields();
   told.append("file", chosenFile());
   busy(true);
-  const [code, answer] = await post(told, (share) => {
-    status.textContent = share < 1 ? said(words.upload.uploading, { percent: percent(100 * share) }) : words.upload.checking;
-  });
-  if (code === 201) return location.assign(`/jobs/${encodeURIComponent(answer.job_id)}/`);
+  const [code, answer] = await post(told, sending());
   busy(false);
-  status.textContent = "";
-  return complain([[fieldOf(code, answer?.error?.detail), answer?.error?.message ?? words.upload.broken]]);
+  if (code === 201) return location.assign(`/jobs/${encodeURIComponent(answer.job_id)}/`);
+  status.textContent = code === CANCELLED ? words.upload.cancelled : "";
+  return complain(code === CANCELLED ? [] : [refusal(code, answer)]);
 }

@@ -1,9 +1,13 @@
 /* The upload form: what is filled in, what is wrong with it, and how it is sent. */
 
 import { fill } from "./fill.js";
+import { duration, percent, said, size, words } from "./show.js";
 
 export const form = document.getElementById("upload-form");
 export const status = form.querySelector("[data-upload-status]");
+const box = form.querySelector("[data-sending]");
+const bar = box.querySelector("progress");
+const cancel = form.querySelector("[data-cancel]");
 const SAMPLING = ["temperature", "max_tokens"];
 const OURS = new Set(["csrfmiddlewaretoken", "file", "nodes", "options", "dry_run", ...SAMPLING]);
 
@@ -36,27 +40,71 @@ function sampling(given) {
   }
 }
 
-/** Send it; the HTTP status (0 without an answer) and the answer. `onShare` is told how much is sent, 0 to 1. */
-export function post(told, onShare) {
-  const request = new XMLHttpRequest();
+/** The status of an upload that the person cancelled. */
+export const CANCELLED = -1;
+let request;
+
+/** Send it; the HTTP status (0 without an answer) and the answer. `onBytes` is told how many are sent, and of how many. */
+export function post(told, onBytes) {
+  request = new XMLHttpRequest();
   request.open("POST", "/api/dataset/upload");
   request.setRequestHeader("X-CSRFToken", form.elements.csrfmiddlewaretoken.value);
   request.responseType = "json";
-  request.upload.onprogress = (event) => onShare(event.lengthComputable ? event.loaded / event.total : 0);
+  request.upload.onprogress = (event) => event.lengthComputable && onBytes(event.loaded, event.total);
   return new Promise((resolve) => {
     request.onload = () => resolve([request.status, request.response]);
     request.onerror = () => resolve([0, null]);
+    request.onabort = () => resolve([CANCELLED, null]);
     request.send(told);
   });
 }
 
-/** Nothing is sent twice while it is sent once. */
+/** Shows how far an upload is, once it is clear that it takes a while; spoken of every tenth only. */
+export function sending() {
+  const began = Date.now();
+  let tenth = 0;
+  return (sent, total) => {
+    const seconds = (Date.now() - began) / 1000;
+    box.hidden = seconds < 1;
+    bar.value = sent / total;
+    const rate = sent / Math.max(seconds, 0.001);
+    fill(box, { sent: said(words.upload.sent, { sent: size(sent), size: size(total), rate: size(rate), left: duration((total - sent) / rate) }) });
+    if (sent === total) status.textContent = words.upload.checking;
+    else if (Math.floor((10 * sent) / total) > tenth) status.textContent = said(words.upload.uploading, { percent: percent(10 * (tenth = Math.floor((10 * sent) / total))) });
+  };
+}
+
+const warn = (event) => event.preventDefault();
+
+/** Nothing is sent twice while it is sent once, it can be cancelled, and leaving the page is asked about. */
 export function busy(isBusy) {
-  for (const button of form.querySelectorAll(".actions button")) button.disabled = isBusy;
+  for (const button of form.querySelectorAll(".actions button:not([data-cancel])")) button.disabled = isBusy;
+  cancel.hidden = !isBusy;
+  if (!isBusy) box.hidden = true;
+  (isBusy ? addEventListener : removeEventListener)("beforeunload", warn);
+}
+
+cancel.addEventListener("click", () => request?.abort());
+
+/** What was refused: the field that it is about, and the sentence with what to do. */
+export function refusal(code, answer) {
+  const { message, detail, code: why } = answer?.error ?? {};
+  const field = fieldOf(code, detail);
+  if (!message) return [field, words.upload.broken];
+  if (detail?.row === undefined) return [field, message];
+  return [field, `${inWords(why, detail, message)} ${words.upload.mend}`];
+}
+
+/** The server's sentence is English: elsewhere what it means stands before it. */
+function inWords(why, { row, field }, message) {
+  const known = words.upload.refusals[why];
+  if (!known || document.documentElement.lang.startsWith("en")) return message;
+  const problem = said(known, { field: field ?? "" });
+  return `${row === null ? problem : said(words.upload.bad_row, { index: row, problem })} (${message})`;
 }
 
 /** Which field an error is about; a bad row is the file's. */
-export function fieldOf(code, detail) {
+function fieldOf(code, detail) {
   if (code === 413 || detail?.row !== undefined) return "file";
   return detail?.field && form.querySelector(`[data-errors="${CSS.escape(detail.field)}"]`) ? detail.field : "";
 }

@@ -181,8 +181,8 @@ def test_what_differs_between_two_answers_stands_in_marks_of_its_own(people: dic
             ItemOutput.objects.create(item=item, text=json.dumps({"message": {"content": text}}))
     Item.objects.update(state="succeeded")
     page = seen(browser(people["otto"]).get(f"/jobs/compare/?one={one.id}&other={other.id}"))
-    assert '<del><span class="unseen">[only here: </span>red <span' in page
-    assert '<ins><span class="unseen">[only here: </span>blue <span' in page
-    assert "&lt;b&gt; dog" in page
+    assert '<del><span class="unseen">[only here: </span>red<span' in page
+    assert '<ins><span class="unseen">[only here: </span>blue<span' in page
+    assert " &lt;b&gt; dog" in page
     assert "1 of the 2 rows on this page differ" in page
     assert page.count("Show the answers") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import translation
 
 from datasets.models import Job
 from datasets.selectors import detailed_status
@@ -40,3 +41,11 @@ def test_the_detailed_status_tells_it_while_items_are_left_and_none_runs() -> No
     assert detailed_status(job)["waiting"]
     Job.objects.filter(id=job.id).update(state="stopped")
     assert detailed_status(Job.objects.get(id=job.id))["waiting"] is None
+
+
+def test_it_speaks_the_readers_language() -> None:
+    for name in ("a", "b", "c", "d"):
+        an_engine(name, models=("other",))
+    with translation.override("zh-hans"):
+        reason = str(waiting_reason(a_job(1, model="{0}")))
+    assert reason == "目前没有引擎可以处理它的条目。a, b, c 等另外 1 台: 没有 {0}。"
