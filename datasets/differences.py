@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import groupby
+from operator import itemgetter
 
 MOST = 4000
 LEAST_ALIKE = 0.2
@@ -80,8 +82,9 @@ def _without_crumbs(left: list[str], found: Sequence[tuple[str, int, int, int, i
 def _pieces(side: list[str], runs: list[tuple[bool, int, int]]) -> list[Piece]:
     """The side's text in as few pieces as the runs allow; space behind what differs is not marked."""
     found: list[Piece] = []
-    for is_common, begin, end in runs:
-        text = "".join(side[begin:end])
+    for is_common, group in groupby(runs, key=itemgetter(0)):
+        alike = list(group)
+        text = "".join(side[alike[0][1] : alike[-1][2]])
         marked = "" if is_common else text.rstrip()
         _append(found, marked, is_common=False)
         _append(found, text[len(marked) :], is_common=True)

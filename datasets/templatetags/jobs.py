@@ -62,6 +62,26 @@ class Segment:
     width: str
 
 
+PROBLEMS = {
+    "empty": _("The file is empty."),
+    "not_a_dataset": _("This is no JSON array and no JSON object per line."),
+    "wrong_encoding": _("The file is not in UTF-8. Save it as UTF-8."),
+    "no_rows": _("The array is empty."),
+    "truncated": _("the file ends within this row"),
+    "invalid_json": _("this is not JSON"),
+    "row_not_object": _("a row must be a JSON object"),
+    "no_comma": _("a comma is missing before this row"),
+    "row_too_large": _("the row is too large"),
+    "too_deep": _("the row is nested too deeply"),
+    "unstorable": _("the row has a NUL or half a character in it"),
+    "missing_field": _("neither instruction nor messages is there"),
+    "empty_field": _("{field} is empty"),
+    "not_text": _("{field} must be a text"),
+    "not_object": _("{field} must be an object"),
+    "not_messages": _("{field} must be a list of messages"),
+    "not_parts": _("{field} must be a text, or parts with a type each"),
+}
+"""What the preview says of a row, by the code that `static/js/rows.js` gives it."""
 REFUSALS = {
     "empty": _("the file is empty"),
     "not_a_dataset": _("this is no JSON array and no JSON object per line"),
@@ -118,6 +138,7 @@ def upload_words() -> dict[str, Any]:
         "cancelled": _("Cancelled. Nothing was kept of it."),
         "checking": _("Checking the last rows…"),
         "broken": _("The connection broke before the upload was through. Try again."),
+        "changed": _("The file was changed since you chose it. Choose it again."),
         "no_file": _("Choose a file first."),
         "preview_all": _("{rows} rows, {size}. So they will be sent:"),
         "preview_head": _(
@@ -142,25 +163,7 @@ def upload_words() -> dict[str, Any]:
         ),
         "no_estimate": _("No row succeeded, so nothing can be said about the time."),
         "refusals": dict(REFUSALS),
-        "problems": {
-            "empty": _("The file is empty."),
-            "not_a_dataset": _("This is no JSON array and no JSON object per line."),
-            "wrong_encoding": _("The file is not in UTF-8. Save it as UTF-8."),
-            "no_rows": _("The array is empty."),
-            "truncated": _("the file ends within this row"),
-            "invalid_json": _("this is not JSON"),
-            "row_not_object": _("a row must be a JSON object"),
-            "no_comma": _("a comma is missing before this row"),
-            "row_too_large": _("the row is too large"),
-            "too_deep": _("the row is nested too deeply"),
-            "unstorable": _("the row has a NUL or half a character in it"),
-            "missing_field": _("neither instruction nor messages is there"),
-            "empty_field": _("{field} is empty"),
-            "not_text": _("{field} must be a text"),
-            "not_object": _("{field} must be an object"),
-            "not_messages": _("{field} must be a list of messages"),
-            "not_parts": _("{field} must be a text, or parts with a type each"),
-        },
+        "problems": dict(PROBLEMS),
     }
 
 

@@ -21,7 +21,7 @@ export async function tryRows() {
   busy(false);
   status.textContent = code === CANCELLED ? words.upload.cancelled : "";
   if (code === CANCELLED) return undefined;
-  if (code !== 201) return complain([refusal(code, answer)]);
+  if (code !== 201) return complain([await refusal(code, answer)]);
   current = answer.job_id;
   open(answer.job_id);
   return watch(answer.job_id, rowsWanted());

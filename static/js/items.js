@@ -47,7 +47,7 @@ page.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
   if (link.dataset.item === undefined) show(link.dataset.query);
-  else openItem(link.href);
+  else openItem(link.href, link.rel);
 });
 
 page.addEventListener("submit", (event) => {
@@ -68,7 +68,7 @@ function filterOf(filter) {
 }
 
 /** Open an item beside the list; its address is that of its own page. */
-async function openItem(address) {
+async function openItem(address, rel = "") {
   const box = drawer.querySelector("[data-drawer]");
   const isMove = drawer.open;
   let article;
@@ -82,9 +82,18 @@ async function openItem(address) {
   drawer.querySelector("[data-whole]").href = address;
   if (!isMove) drawer.showModal();
   drawer.scrollTop = 0;
+  (article.querySelector(`a[rel="${rel}"]`) ?? article.querySelector("h2")).focus({ preventScroll: true });
   if (location.href !== address) history[isMove ? "replaceState" : "pushState"]({ item: address }, "", address);
   return undefined;
 }
+
+/* The arrows lead from item to item, except where they move within something. */
+const WAYS = { ArrowLeft: "prev", ArrowRight: "next" };
+drawer.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.closest("pre, .scroll")) return;
+  const link = WAYS[event.key] && drawer.querySelector(`a[rel="${WAYS[event.key]}"]`);
+  if (link) openItem(link.href);
+});
 
 drawer.addEventListener("close", () => history.state?.item && history.back());
 addEventListener("popstate", () => {

@@ -79,6 +79,8 @@ function figures(job) {
     late: number(job.late_results_refused),
     "has-restarted": job.restarted_after_kill > 0,
     "has-late": job.late_results_refused > 0,
+    kept: number(job.done),
+    failures: number(job.failed),
     "some-failed": job.failed > 0,
     "has-nodes": job.nodes.length > 0,
     "has-errors": job.errors.length > 0,

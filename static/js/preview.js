@@ -17,6 +17,20 @@ const box = form.querySelector("[data-preview]");
 const rowBytes = Number(form.dataset.rowKb) * 1024;
 let head;
 
+/* A browser tells of no change when the same file is chosen again, and keeps what it knew of it before it was mended. */
+let held = [];
+form.elements.file.addEventListener("click", () => {
+  held = [...form.elements.file.files];
+  form.elements.file.value = "";
+});
+form.elements.file.addEventListener("cancel", () => choose(held));
+
+function choose(files) {
+  const chosen = new DataTransfer();
+  for (const file of files) chosen.items.add(file);
+  form.elements.file.files = chosen.files;
+}
+
 form.elements.file.addEventListener("change", () => {
   complain([]);
   look();
@@ -119,8 +133,6 @@ form.addEventListener("dragleave", (event) => form.contains(event.relatedTarget)
 form.addEventListener("drop", (event) => {
   zone.classList.remove("over");
   if (!event.dataTransfer?.files.length) return;
-  const one = new DataTransfer();
-  one.items.add(event.dataTransfer.files[0]);
-  form.elements.file.files = one.files;
+  choose([event.dataTransfer.files[0]]);
   form.elements.file.dispatchEvent(new Event("change", { bubbles: true }));
 });

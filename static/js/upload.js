@@ -23,5 +23,5 @@ async function send() {
   busy(false);
   if (code === 201) return location.assign(`/jobs/${encodeURIComponent(answer.job_id)}/`);
   status.textContent = code === CANCELLED ? words.upload.cancelled : "";
-  return complain(code === CANCELLED ? [] : [refusal(code, answer)]);
+  return complain(code === CANCELLED ? [] : [await refusal(code, answer)]);
 }

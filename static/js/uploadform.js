@@ -87,12 +87,22 @@ export function busy(isBusy) {
 cancel.addEventListener("click", () => request?.abort());
 
 /** What was refused: the field that it is about, and the sentence with what to do. */
-export function refusal(code, answer) {
+export async function refusal(code, answer) {
   const { message, detail, code: why } = answer?.error ?? {};
   const field = fieldOf(code, detail);
-  if (!message) return [field, words.upload.broken];
+  if (!message) return (await isReadable(chosenFile())) ? ["", words.upload.broken] : ["file", words.upload.changed];
   if (detail?.row === undefined) return [field, message];
   return [field, `${inWords(why, detail, message)} ${words.upload.mend}`];
+}
+
+/** A browser does not send a file that was changed or removed since it was chosen. */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The server's sentence is English: elsewhere what it means stands before it. */

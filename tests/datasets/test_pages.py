@@ -14,6 +14,7 @@ from pytest_django import Settings
 from accounts.models import User
 from datasets.models import Item, Job, Shard, Upload
 from datasets.options import JobOptions
+from datasets.templatetags import jobs
 from tests.datasets.making import a_job, an_engine, an_uploaded_job
 
 pytestmark = pytest.mark.django_db
@@ -312,6 +313,7 @@ def test_a_viewer_sees_his_job_and_no_buttons(people: dict[str, User]) -> None:
     job = owned(a_job(2), people["vera"])
     page = page_of(people["vera"], job)
     assert "data-states" not in page
+    assert '<dialog class="stop"' not in page
     assert "?format=json" in page
     assert browser(people["vera"]).post(f"/jobs/{job.id}/stop").status_code == 403
 
@@ -354,3 +356,19 @@ def test_a_login_in_between_leads_back_to_the_job(people: dict[str, User]) -> No
     response = browser(people["otto"]).get(f"/jobs/{job.id}/stop")
     assert response["Location"] == f"/jobs/{job.id}/"
     assert Job.objects.get().state == "queued"
+
+
+def test_each_cause_of_failures_has_words_and_advice(people: dict[str, User]) -> None:
+    assert set(jobs.ADVICE) == set(jobs.CAUSES)
+    job = owned(a_job(2), people["otto"], state="completed")
+    failed_items(job, 1)
+    page = page_of(people["otto"], job)
+    assert "Look at the engine&#x27;s own log" in page
+    assert "Retrying may help." in page
+
+
+def test_a_waiting_job_tells_what_to_do_to_those_who_may(people: dict[str, User]) -> None:
+    for who, may in (("otto", True), ("vera", False)):
+        page = page_of(people[who], owned(a_job(1), people[who]))
+        assert "There is no engine yet." in page
+        assert ("What to do: put the model on a machine" in page) is may

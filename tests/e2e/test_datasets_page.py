@@ -175,6 +175,67 @@ def test_bad_rows_are_named_before_anything_is_sent(
         expect(problems).to_have_text(
             ["Row 1: instruction must be a text", "Row 2: neither instruction nor messages is there"]
         )
+        expect(page.locator("[data-f=about]")).to_contain_text("2 cannot be used")
+
+
+def test_a_refused_file_is_told_in_the_readers_language_and_the_form_stays(
+    site: Installation, chromium: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"instruction": "a"}\n{"instruction": 7}')
+    # The mistake of the file is the server's answer, which the browser notes on its console.
+    with person(chromium, site, locale="zh-CN", expected="400") as page:
+        page.goto(f"{site.url}/jobs/")
+        page.set_input_files("[name=file]", file)
+        expect(page.locator("[data-f=mend]")).to_contain_text("从 0 开始")
+        page.click("#upload-form summary")
+        page.fill("[name=name]", "kept")
+        page.locator("#upload-form button.primary").click()
+        told = page.locator("[data-errors=file] li")
+        expect(told).to_contain_text("第 1 行：instruction 的类型不对")
+        expect(told).to_contain_text("请修正文件后重新选择")
+        expect(page.locator("[name=name]")).to_have_value("kept")
+        assert page.locator("[name=file]").evaluate("field => field.files[0].name") == "bad.jsonl"
+        mended = tmp_path / "mended.jsonl"
+        mended.write_text('{"instruction": "a"}')
+        page.set_input_files("[name=file]", mended)
+        expect(told).to_have_count(0)
+
+
+def test_a_file_that_was_changed_since_is_told_and_chosen_again(
+    site: Installation, chromium: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"instruction": "a"}')
+    with person(chromium, site, expected="ERR_UPLOAD_FILE_CHANGED") as page:
+        page.goto(f"{site.url}/jobs/")
+        page.set_input_files("[name=file]", file)
+        file.write_text('{"instruction": "a"}\n{"instruction": "b"}')
+        page.get_by_role("button", name="Upload and run").click()
+        expect(page.locator("[data-errors=file] li")).to_contain_text("Choose it again.")
+        with page.expect_file_chooser() as choosing:
+            page.locator("[name=file]").click()
+        choosing.value.set_files(file)
+        expect(page.locator("[data-f=about]")).to_contain_text("2 rows")
+        expect(page.locator("[data-errors=file] li")).to_have_count(0)
+
+
+def test_a_long_upload_says_how_far_it_is_and_can_be_cancelled(site: Installation, chromium: Any) -> None:
+    with person(chromium, site) as page:
+        page.goto(f"{site.url}/jobs/")
+        before = page.locator("tbody[data-list=jobs] tr").count()
+        network = page.context.new_cdp_session(page)
+        slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
+        network.send("Network.emulateNetworkConditions", slow)
+        page.evaluate(DROP, ["large.jsonl", (json.dumps({"instruction": "x" * 1000}) + "\n") * 3000])
+        page.get_by_role("button", name="Upload and run").click()
+        expect(page.locator("[data-sending]")).to_contain_text(re.compile(r"of 2\.9 MiB, .* left"))
+        assert page.get_by_role("button", name="Upload and run").is_disabled()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("[data-upload-status]")).to_have_text("Cancelled. Nothing was kept of it.")
+        expect(page.locator("[data-sending]")).to_be_hidden()
+        expect(page.get_by_role("button", name="Upload and run")).to_be_enabled()
+        assert page.locator("tbody[data-list=jobs] tr").count() == before
 
 
 def test_of_a_large_file_only_the_beginning_is_read(site: Installation, chromium: Any) -> None:
@@ -206,6 +267,7 @@ def test_errors_lead_to_their_items_and_an_item_opens_beside_them(site: Installa
         ended(page, site, job_id)
         failed = int(page.locator("[data-f=failed]").inner_text())
         assert failed
+        expect(page.locator("[data-list=errors]")).to_contain_text("Look at the engine's own log")
         page.locator("[data-list=errors] a").first.click()
         expect(page).to_have_url(re.compile(r"\?state=failed&cause=engine_error#items$"))
         lines = page.locator("#items tbody tr")
@@ -217,6 +279,13 @@ def test_errors_lead_to_their_items_and_an_item_opens_beside_them(site: Installa
         expect(drawer).to_contain_text(f"say {index}")
         expect(drawer).to_contain_text("Attempts that came to nothing")
         expect(page).to_have_url(f"{site.url}/jobs/{job_id}/items/{index}/")
+        drawer.get_by_role("link", name="Next").focus()
+        page.keyboard.press("Enter")
+        expect(drawer.locator("h2")).to_have_text(f"Item {int(index) + 1}")
+        expect(drawer.get_by_role("link", name="Next")).to_be_focused()
+        page.keyboard.press("ArrowLeft")
+        expect(drawer.locator("h2")).to_have_text(f"Item {index}")
+        expect(drawer.locator("h2")).to_be_focused()
         page.keyboard.press("Escape")
         expect(drawer).to_be_hidden()
         expect(page).to_have_url(re.compile(r"\?state=failed"))
