@@ -23,7 +23,7 @@ form.elements.file.addEventListener("click", () => {
   held = [...form.elements.file.files];
   form.elements.file.value = "";
 });
-form.elements.file.addEventListener("cancel", () => choose(held));
+form.elements.file.addEventListener("cancel", () => chosenFile() || choose(held));
 
 function choose(files) {
   const chosen = new DataTransfer();
