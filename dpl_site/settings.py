@@ -258,6 +258,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    # Grouped by what a path is about, each group folded, and so are the shapes below.
+    "SCHEMA_PATH_PREFIX": r"/api(?:/v1)?",
+    "SWAGGER_UI_SETTINGS": {
+        "docExpansion": "none",
+        "defaultModelsExpandDepth": 0,
+        "deepLinking": True,
+        "filter": True,
+    },
     "PREPROCESSING_HOOKS": ["dpl_site.lib.rest.without_twins"],
     # What is called `state` or `kind` in several things has as many meanings; what has several names has one meaning.
     "ENUM_NAME_OVERRIDES": {
