@@ -27,7 +27,9 @@ class Agent:
         self._settings = settings
         self._stop = threading.Event()
         self._lock = NodeLock(steady)
-        self.sampler = Sampler(settings.engine_url, settings.engine_ports)
+        self.sampler = Sampler(
+            settings.engine_url, settings.engine_ports, simulated_gpus=settings.simulated_gpus
+        )
         self.identity: Identity = read_identity()
         self.application = Application(
             identity=self.identity,

@@ -97,12 +97,12 @@ class Sampler:
     They are apart because a dead disk, a broken driver or a silent engine may each hang its own loop only.
     """
 
-    def __init__(self, engine_url: str, engine_ports: Sequence[int] = ()) -> None:
+    def __init__(self, engine_url: str, engine_ports: Sequence[int] = (), *, simulated_gpus: int = 0) -> None:
         self.board = Board()
         self.engines = EngineSurvey(engine_url, engine_ports)
         self._stop = threading.Event()
         self._machine = MachineReader()
-        self._gpus = GpuSurvey(sources())
+        self._gpus = GpuSurvey(sources(simulated_gpus, engine_url))
         self._machine_samples = 0
         self._interval_s = SAMPLE_S
         self._on_sample: Callable[[], None] = _nothing

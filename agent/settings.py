@@ -19,6 +19,7 @@ LOOPBACK = "127.0.0.1"
 EVERY_INTERFACE = str(ipaddress.IPv4Address(0))
 DEFAULT_PORT = 8001
 MOST_ENGINE_PORTS = 32
+MOST_SIMULATED_GPUS = 16
 
 
 class SettingError(Exception):
@@ -40,6 +41,7 @@ class Settings:
     server_pin: str | None
     cors_origins: frozenset[str]
     mode: str
+    simulated_gpus: int = 0
 
 
 def load_dotenv(path: Path) -> dict[str, str]:
@@ -91,6 +93,7 @@ def read_settings(
         server_pin=_pin(values.get("DPL_SERVER_PIN")) or joined.server_pin or None,
         cors_origins=_origins(values.get("DPL_AGENT_CORS_ORIGINS")),
         mode=_mode(server_url, token, joined),
+        simulated_gpus=_simulated_gpus(values.get("DPL_AGENT_SIMULATED_GPUS", "0")),
     )
 
 
@@ -212,6 +215,14 @@ def _engine_ports(written: str | None) -> tuple[int, ...]:
     if len(parts) > MOST_ENGINE_PORTS:
         raise SettingError(f"DPL_AGENT_ENGINE_PORTS may name {MOST_ENGINE_PORTS} ports at most")
     return tuple(_port("DPL_AGENT_ENGINE_PORTS", part) for part in parts)
+
+
+def _simulated_gpus(written: str) -> int:
+    if not (written.isascii() and written.isdigit() and int(written) <= MOST_SIMULATED_GPUS):
+        raise SettingError(
+            f"DPL_AGENT_SIMULATED_GPUS must be a number from 0 to {MOST_SIMULATED_GPUS}, not {written!r}"
+        )
+    return int(written)
 
 
 def _engine(written: str) -> str:

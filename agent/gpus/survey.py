@@ -15,6 +15,7 @@ from agent.gpus.ascend import AscendNpus
 from agent.gpus.intel import IntelGpus
 from agent.gpus.nvidia import NvidiaGpus
 from agent.gpus.paced import Paced
+from agent.gpus.simulated import SimulatedGpus
 from agent.payloads import GpuPayload
 from agent.processes import ProcessBook
 
@@ -24,9 +25,12 @@ LONGEST_RETRY_S = 300.0
 log = logging.getLogger("agent")
 
 
-def sources() -> list[GpuSource]:
-    """Every vendor that the agent knows and this system can have, in the order of their rows."""
+def sources(simulated: int = 0, engine_url: str = "") -> list[GpuSource]:
+    """Every vendor that the agent knows and this system can have, in the order of their rows; in their place, where
+    any are asked for, so many simulated GPUs that follow the simulated engine at `engine_url`."""
     book = ProcessBook()
+    if simulated:
+        return [SimulatedGpus(engine_url, simulated, book)]
     found: list[GpuSource] = [NvidiaGpus(processes=book)]
     if sys.platform == "linux":
         npus = Paced(AscendNpus(processes=book), ascend.EVERY_S)

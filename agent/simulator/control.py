@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from agent.simulator.connection import Exchange, whole
 from agent.simulator.engine import Engine
@@ -32,9 +33,12 @@ def control(engine: Engine, exchange: Exchange) -> None:
 
 
 def stats(engine: Engine) -> dict[str, object]:
-    """What happened since the start: started = finished + failed + cancelled + in_flight + waiting."""
+    """What it is and what happened since its start: started = finished + failed + cancelled + in_flight + waiting."""
     counts, slots = engine.counts, engine.slots
     return {
+        "pid": os.getpid(),
+        "slots": slots.count,
+        "model_bytes": sum(model.size for model, _ in engine.residency.loaded()),
         "started": counts.started,
         "finished": counts.finished,
         "failed": counts.failed,

@@ -51,13 +51,14 @@ class Machine:
     slots: int
     tokens_per_second: int
     latency_ms: int
+    gpus: int
     fail_rate: float = 0.0
 
 
 MACHINES = (
-    Machine("fast", "magenta", "ollama", 4, 90, 120),
-    Machine("slow", "blue", "openai", 2, 30, 400),
-    Machine("flaky", "red", "ollama", 2, 60, 250, 0.05),
+    Machine("fast", "magenta", "ollama", 4, 90, 120, 2),
+    Machine("slow", "blue", "openai", 2, 30, 400, 1),
+    Machine("flaky", "red", "ollama", 2, 60, 250, 1, 0.05),
 )
 
 
@@ -135,7 +136,10 @@ def _machine(machine: Machine, taken: set[int]) -> list[Child]:
         grace_s=3,
         colour=machine.colour,
     )
-    env = {"OLLAMA_HOST": f"http://{LOOPBACK}:{engine_port}"}
+    env = {
+        "OLLAMA_HOST": f"http://{LOOPBACK}:{engine_port}",
+        "DPL_AGENT_SIMULATED_GPUS": str(machine.gpus),
+    }
     return [simulator, agent_child(f"{machine.name}-agent", agent, env=env, colour=machine.colour)]
 
 

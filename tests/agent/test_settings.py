@@ -214,3 +214,14 @@ def test_a_missing_file_is_no_settings_and_a_broken_one_is_refused(tmp_path: Pat
     (tmp_path / ".env").write_bytes(b"PORT=\xff")
     with pytest.raises(SettingError, match="cannot be read"):
         load_dotenv(tmp_path / ".env")
+
+
+def test_simulated_gpus_are_off_unless_a_number_is_set() -> None:
+    assert read_settings({}, {}).simulated_gpus == 0
+    assert read_settings({"DPL_AGENT_SIMULATED_GPUS": "2"}, {}).simulated_gpus == 2
+
+
+@pytest.mark.parametrize("written", ["-1", "17", "two", "２", "1.5"])
+def test_a_wrong_number_of_simulated_gpus_is_refused_by_name(written: str) -> None:
+    with pytest.raises(SettingError, match=r"^DPL_AGENT_SIMULATED_GPUS must be a number from 0 to 16"):
+        read_settings({"DPL_AGENT_SIMULATED_GPUS": written}, {})
