@@ -107,6 +107,8 @@ def words(**more: Any) -> SafeString:
         "out": _("You are logged out. Reload the page to log in."),
         "gone": _("This is not there any more. Reload the page."),
         "time": _("Time"),
+        "copied": _("Copied"),
+        "not_copied": _("Copying is not possible here. It is selected: press Ctrl+C."),
         "states": {name: str(label) for name, label in STATES.items()},
     }
     return json_script(known | more, "words")

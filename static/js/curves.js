@@ -6,8 +6,11 @@ import { region, words } from "./show.js";
 const PALETTE = 8;
 const HEIGHT = 180;
 const NEAR_PX = 24;
-/** As wide as the longest mark of a time axis, with the gap to the next. */
-const TICK_PX = 80;
+/** The room of a mark of the time axis, with and without seconds, which are told below half a minute. */
+const [LONG_PX, SHORT_PX, LONG_BELOW_S] = [82, 62, 30];
+const LATEST = 3;
+/** The steps of a time axis, in seconds. uPlot's own go from one minute to five, too far on a narrow screen. */
+const STEPS = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 864000];
 
 const DAY_S = 86400;
 const probe = document.createElement("i");
@@ -36,6 +39,11 @@ function style(name) {
 /** The colour of the series at this place, as the theme has it. */
 export const colour = (place) => style(`--curve-${(place % PALETTE) + 1}`);
 
+const room = (_, __, from, to, px) => (((to - from) / px) * SHORT_PX > LONG_BELOW_S ? SHORT_PX : LONG_PX);
+
+/** What a curve's legend tells while no cursor is there; the newest step may not be over. */
+const latest = (values) => values.slice(-LATEST).findLast((value) => value !== null && value !== undefined);
+
 /** The marks of a time axis, in the reader's zone and language. */
 function instants(ticks, step) {
   const format = step >= DAY_S ? days : step >= 60 ? minutes : seconds;
@@ -43,7 +51,8 @@ function instants(ticks, step) {
   return ticks.map((tick) => (isMidnight(tick) ? days : format).format(tick * 1000));
 }
 
-/** A chart in `box`. `series` are `{label}` in the order of their values; `show` writes a value with its unit;
+/** A chart in `box`. `series` are `{label}` in the order of their values; `show(value, step)` writes a value with
+    its unit (`step`: how far apart the marks of the axis are, where it is one of them);
     `most` is the top of the scale where there is one (100 for percent); charts with one `sync` share their cursor.
     Where there are too many for a legend, `near(label, value)` is told which curve the cursor is at, null for none. */
 export class Curves {
@@ -110,16 +119,19 @@ export class Curves {
       },
       focus: { alpha: 0.2 },
       scales: { x: { time: true }, y: { range: (_, low, high) => this.range(high) } },
-      axes: [{ ...axis, space: TICK_PX, values: (_, ticks, __, ___, step) => instants(ticks, step) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => this.show(tick)) }],
+      axes: [
+        { ...axis, space: room, incrs: STEPS, values: (_, ticks, __, ___, step) => instants(ticks, step) },
+        { ...axis, size: 64, values: (_, ticks, __, ___, step) => ticks.map((tick) => this.show(tick, step)) },
+      ],
       series: [
-        { label: words.time, value: (_, time) => (time === null ? "–" : both.format(time * 1000)) },
+        { label: words.time, value: (_, time) => this.instant(time ?? this.data[0].at(-1)) },
         ...this.series.map((one, place) => ({
           label: one.label,
           stroke: colour(place),
           width: this.legend ? 1.5 : 1,
           points: this.legend ? {} : { show: false },
           spanGaps: false,
-          value: (_, value) => (value === null || value === undefined ? "–" : this.show(value)),
+          value: (chart, value, series, at) => this.told(at === null || at === undefined ? latest(chart.data[series]) : value),
         })),
       ],
       legend: { show: this.legend && this.series.length > 0 },
@@ -130,9 +142,20 @@ export class Curves {
     };
   }
 
+  /** A time of the curves; with its day where they go over more than one. */
+  instant(time) {
+    const [times] = this.data;
+    if (time === undefined) return "–";
+    return (times.at(-1) - times[0] > DAY_S ? both : seconds).format(time * 1000);
+  }
+
+  told(value) {
+    return value === null || value === undefined ? "–" : this.show(value);
+  }
+
   tell(chart, place) {
     const value = place ? chart.data[place][chart.cursor.idx] : null;
-    this.near?.(place ? this.series[place - 1].label : null, value === null ? "–" : this.show(value));
+    this.near?.(place ? this.series[place - 1].label : null, this.told(value));
   }
 
   range(high) {

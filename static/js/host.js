@@ -8,6 +8,7 @@ const UNITS = [["TiB", 1024 ** 4], ["GiB", 1024 ** 3], ["MiB", 1024 ** 2], ["KiB
 const HOT_C = 85;
 const ABSENT = ["no ", "this is no ", "there is no "];
 const UNKNOWN = "–";
+const PAGE = document.getElementById("fleet").dataset.hostPage;
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -43,7 +44,7 @@ function figures(node, me) {
   const rest = node.models.length - resident(node).length;
   return {
     name: node.name,
-    page: `/nodes/${node.id}/`,
+    page: PAGE.replace(/0(?=\/$)/, node.id),
     state: state(node.state),
     is: node.state,
     since: node.since,

@@ -1,17 +1,61 @@
-/* Makes the line that adds a machine, within the fleet's page, and shows who joins by it while it is good. */
+/* Makes the line that adds a machine, on the fleet's page and on its own, and shows who joins by it while it is good. */
 
+import "./copy.js";
 import { fill, list } from "./fill.js";
 import { words } from "./show.js";
 
 const ASK_MS = 2000;
 const panel = document.getElementById("invite");
 const form = panel?.querySelector("[data-invite]");
+const tabs = [...(panel?.querySelectorAll("[role=tab]") ?? [])];
+const opener = document.getElementById("add-node");
 let asking;
 
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   make();
 });
+
+// On the fleet's page the panel is shut, and the button above opens it there instead of leading to its own page.
+opener?.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  if (panel.open) panel.open = false;
+  else open();
+});
+addEventListener("hashchange", openIfMeant);
+openIfMeant();
+
+function openIfMeant() {
+  if (location.hash === "#invite" && opener) open();
+}
+
+function open() {
+  panel.open = true;
+  panel.scrollIntoView({ block: "nearest" });
+  form.elements.name.focus();
+}
+
+for (const tab of tabs) {
+  tab.parentElement.hidden = false;
+  tab.addEventListener("click", () => choose(tab));
+  tab.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+    choose(next);
+    next.focus();
+  });
+}
+if (tabs.length) choose(tabs[0]);
+
+function choose(chosen) {
+  for (const tab of tabs) {
+    tab.ariaSelected = String(tab === chosen);
+    tab.tabIndex = tab === chosen ? 0 : -1;
+  }
+  for (const pane of panel.querySelectorAll("[data-pane]")) pane.hidden = pane.id !== chosen.getAttribute("aria-controls");
+}
 
 async function make() {
   const button = form.querySelector("button");
@@ -54,6 +98,7 @@ function draw({ joined }) {
 
 function drawJoined(row, one) {
   list(row, "joined-engines", "t-joined-engine", one.engines, (engine) => engine.base_url, drawEngine);
+  row.querySelector("[data-joined-page]").href = panel.dataset.hostPage.replace(/0(?=\/$)/, one.node.id);
   fill(row, {
     "joined-name": one.node.name,
     "joined-address": one.address,

@@ -10,7 +10,10 @@ const AGAIN_MS = 5000;
 const SYNC = "node";
 const UNITS = { percent: "%" };
 
-const decimals = (value) => (value % 1 === 0 || value >= 10 ? 0 : value < 1 ? 2 : 1);
+const MOST_DECIMALS = 3;
+/** Of a figure as it suits its size, of an axis' marks so that no two are written alike. */
+const decimals = (value, step) =>
+  step ? Math.min(MOST_DECIMALS, Math.max(0, Math.ceil(-Math.log10(step)))) : value % 1 === 0 || value >= 10 ? 0 : value < 1 ? 2 : 1;
 
 export class NodeCurves {
   constructor(section, id) {
@@ -97,11 +100,10 @@ class Chart {
     this.figure = figure;
     this.metrics = figure.dataset.curve.split(" ");
     this.each = figure.dataset.each;
-    figure.hidden = Boolean(this.each);
     const unit = figure.dataset.unit;
     this.curves = new Curves(figure.querySelector("[data-drawn]"), {
       series: this.each ? [] : this.metrics.map((metric) => ({ label: words.node.curves[metric] })),
-      show: (value) => `${number(value, decimals(value))} ${UNITS[unit] ?? unit}`.trimEnd(),
+      show: (value, step) => `${number(value, decimals(value, step))} ${UNITS[unit] ?? unit}`.trimEnd(),
       most: unit === "percent" ? 100 : undefined,
       sync: SYNC,
       label: figure.getAttribute("aria-label"),

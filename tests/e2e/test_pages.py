@@ -266,7 +266,7 @@ def test_times_are_the_readers_own(site: Installation, chromium: Any) -> None:
 def test_an_admin_makes_a_line_and_sees_who_joins_by_it(site: Installation, chromium: Any) -> None:
     with person(chromium, site) as page:
         panel = page.locator("#invite")
-        panel.locator("summary").click()
+        page.locator("#add-node").click()
         panel.locator("[name=name]").fill(HOSTILE + "2")
         press(page, "Make the line")
         line = panel.locator('[data-f="linux"]')
