@@ -272,6 +272,13 @@ def test_an_admin_makes_a_line_and_sees_who_joins_by_it(site: Installation, chro
         line = panel.locator('[data-f="linux"]')
         expect(line).to_contain_text(f"dpl-agent join {site.url} dpj_")
         expect(panel).to_contain_text("Waiting for the machine")
+        panel.get_by_role("tab", name="Windows").click()
+        expect(panel.locator('[data-f="windows"]')).to_contain_text("dpl-agent")
+        expect(line).to_be_hidden()
+        panel.get_by_role("tab", name="Windows").press("ArrowRight")
+        expect(panel.get_by_role("tab", name="Linux")).to_have_attribute("aria-selected", "true")
+        expect(line).to_be_visible()
+        expect(panel.get_by_role("button", name="Copy")).to_have_count(1)
         told = {
             "token": line.text_content().split()[-1],
             "hostname": "box",
@@ -281,7 +288,9 @@ def test_an_admin_makes_a_line_and_sees_who_joins_by_it(site: Installation, chro
         }
         answer = page.context.request.post(f"{site.url}/api/v1/agents/join", data=told)
         assert answer.status == 201
-        expect(panel.locator('[data-f="joined-name"]')).to_have_text(HOSTILE + "2", timeout=SOON_MS)
+        joined = panel.locator('[data-f="joined-name"]')
+        expect(joined).to_have_text(HOSTILE + "2", timeout=SOON_MS)
+        assert "/nodes/" in (joined.get_attribute("href") or "")
         expect(panel.get_by_text("Waiting for the machine")).to_be_hidden()
         expect(panel).to_contain_text("Its agent cannot be reached from here")
         expect(panel.locator('[data-f="joined-reason"]')).to_contain_text("OLLAMA_HOST=0.0.0.0")
