@@ -111,7 +111,7 @@ export class Curves {
     return {
       width: this.box.clientWidth || 300,
       height: this.height,
-      padding: [null, TICK_PX / 2, null, null],
+      padding: [null, LONG_PX / 2, null, null],
       cursor: {
         sync: this.sync ? { key: this.sync } : undefined,
         drag: { x: true, y: false },
