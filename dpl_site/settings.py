@@ -13,7 +13,7 @@ from typing import Any
 
 import environ
 
-from dpl_site import config
+from dpl_site import api_docs, config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(os.environ.get("DPL_ENV_FILE", BASE_DIR / ".env"))
@@ -250,35 +250,7 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "dpl_site.lib.rest.error_response",
     "PAGE_SIZE": 50,
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "DPL",
-    "DESCRIPTION": "The machines a team already owns, as one LLM service.",
-    "VERSION": "0.1.0",
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "SERVE_INCLUDE_SCHEMA": False,
-    # Grouped by what a path is about, each group folded, and so are the shapes below.
-    "SCHEMA_PATH_PREFIX": r"/api(?:/v1)?",
-    "SWAGGER_UI_SETTINGS": {
-        "docExpansion": "none",
-        "defaultModelsExpandDepth": 0,
-        "deepLinking": True,
-        "filter": True,
-    },
-    "PREPROCESSING_HOOKS": ["dpl_site.lib.rest.without_twins"],
-    # What is called `state` or `kind` in several things has as many meanings; what has several names has one meaning.
-    "ENUM_NAME_OVERRIDES": {
-        "NodeState": "nodes.states.NodeState.pairs",
-        "AlertState": "alerts.states.AlertState.pairs",
-        "JobState": "datasets.states.JobState.pairs",
-        "ItemState": "datasets.states.ItemState.pairs",
-        "JoinTokenState": "nodes.joining.STATES",
-        "EngineKind": "inference.models.Engine.Kind",
-        "ChannelKind": "alerts.states.ChannelKind.pairs",
-        "Severity": "alerts.states.Severity.pairs",
-    },
-}
+SPECTACULAR_SETTINGS = api_docs.SETTINGS
 
 # --- django-q2: a task is a disposable wake-up (docs/why/wake-ups.md) -------------------------------------
 # One process more than there are drains, so that an import never waits for a drain to end.
