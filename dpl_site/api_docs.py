@@ -1,4 +1,4 @@
-"""What the API's documentation is called, and how it is grouped and shown. Settings import it, so it imports nothing."""
+"""What the API's documentation is called, and how it is grouped and shown. Settings import it; it imports nothing."""
 
 from __future__ import annotations
 
