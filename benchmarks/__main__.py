@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import agent, efficiency, history, idle, overhead, policies, watching
+from benchmarks import agent, efficiency, history, idle, overhead, pages, policies, watching
 from benchmarks.gateway import measuring
 from benchmarks.report import Section, write
 
@@ -20,11 +20,13 @@ MEASUREMENTS: dict[str, Callable[[], Section]] = {
     "gateway": measuring.measure,
     "fleet": watching.measure,
     "history": history.measure,
+    "pages": pages.measure,
 }
 QUICK: dict[str, Callable[[], Section]] = {
     "gateway": partial(measuring.measure, is_quick=True),
     "fleet": partial(watching.measure, is_quick=True),
     "history": history.quick,
+    "pages": partial(pages.measure, is_quick=True),
 }
 
 
