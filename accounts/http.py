@@ -12,6 +12,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext
 
 from accounts import csrf, keys, roles
 from accounts.authentication import Principal, authenticate, authenticate_async, principal_of_user
@@ -147,6 +148,15 @@ def _lacks(principal: Principal, scope: str) -> str:
     return f"This needs the scope {scope!r}. {holder} has: {has}."
 
 
+def _said_to_person(principal: Principal, scope: str) -> str:
+    """The same for a page, in the reader's language."""
+    if not principal.role:
+        return gettext(NO_ROLE)
+    said = gettext("This needs the scope '%(scope)s'. Your role, %(role)s, has: %(scopes)s.")
+    has = ", ".join(roles.in_order(principal.scopes)) or "–"
+    return said % {"scope": scope, "role": principal.role, "scopes": has}
+
+
 def _admit(request: HttpRequest, principal: Principal | None, scope: str) -> None:
     if principal is None:
         shown = keys.key_in(request.headers.get("Authorization")) is not None
@@ -163,7 +173,7 @@ def _led_away(request: HttpRequest, principal: Principal | None, scope: str) -> 
     if principal is None:
         return redirect_to_login(request.get_full_path())
     if not principal.may(scope):
-        raise PermissionDenied(_lacks(principal, scope))
+        raise PermissionDenied(_said_to_person(principal, scope))
     cast(Asked, request).principal = principal
     return None
 

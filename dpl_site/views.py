@@ -14,6 +14,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
     OpenApiJsonRenderer2,
@@ -41,6 +42,36 @@ __all__ = [
     "schema",
     "server_error",
 ]
+
+
+_SAID = {
+    400: (
+        gettext_lazy("This cannot be understood"),
+        gettext_lazy("Go back, look at what was entered, and send it again."),
+    ),
+    403: (
+        gettext_lazy("You may not do this"),
+        gettext_lazy("Your role decides what you may do; an admin can give you another one."),
+    ),
+    404: (
+        gettext_lazy("There is nothing here"),
+        gettext_lazy(
+            "It may have been removed, or the address has a slip in it. The first page leads to everything."
+        ),
+    ),
+    413: (
+        gettext_lazy("This is too large"),
+        gettext_lazy("Send less at once, or ask an admin to raise the limit."),
+    ),
+    500: (
+        gettext_lazy("Something broke"),
+        gettext_lazy(
+            "What was saved before is safe. If it happens again, tell an admin what you did and when."
+        ),
+    ),
+    503: (gettext_lazy("DPL is not ready"), gettext_lazy("Wait a few seconds and load the page again.")),
+}
+"""What a status is called on its page, and what to do about it."""
 
 
 class SchemaView(SpectacularAPIView):
@@ -137,5 +168,6 @@ def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse:
 
 
 def _page(status: int, message: str) -> HttpResponse:
-    context = {"status": status, "title": HTTPStatus(status).phrase, "message": message}
+    title, advice = _SAID.get(status, (HTTPStatus(status).phrase, ""))
+    context = {"status": status, "title": title, "message": message, "advice": advice}
     return HttpResponse(render_to_string("error.html", context), status=status)

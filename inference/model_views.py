@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
-from accounts.http import methods, require
+from accounts.http import methods, page, require
 from dpl_site.lib.refusals import Refused, error_for
 from inference import gateway, validation
 from inference.errors import InferenceError
@@ -47,7 +47,7 @@ async def stop(request: HttpRequest, name: str) -> HttpResponseBase:
 
 
 @methods("GET", "POST")
-@require("chat")
+@page("chat")
 async def act(request: HttpRequest) -> HttpResponseBase:
     """The page's form, for where no script sends it: start, fetch or stop a model, and say so. A GET leads back."""
     if request.method == "POST":

@@ -1,8 +1,11 @@
 /* The bell on every page: how many alerts fire. A socket tells it at once; while that is down it asks now and then. */
 
 import { notifyOf } from "./notify.js";
+import { sayEnded } from "./session.js";
 
 const POLL_MS = 20000;
+/** For a page that shows more of the alerts than their number. */
+const POLL_SOON_MS = 4000;
 const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 60000;
 const OUT = new Set([4401, 4403]);
@@ -59,11 +62,12 @@ function comeAgain() {
 function end() {
   clearTimeout(retry);
   clearTimeout(polling);
+  sayEnded();
   tell(undefined, "out");
 }
 
 async function poll() {
-  polling = setTimeout(poll, POLL_MS);
+  polling = setTimeout(poll, listeners.size ? POLL_SOON_MS : POLL_MS);
   if (document.hidden) return;
   try {
     const answer = await fetch("/api/v1/alerts/summary/", { headers: { Accept: "application/json" } });

@@ -1,6 +1,7 @@
 /* The channels: a test is sent without leaving the page, and says what came of it. */
 
 import { localTimes } from "./fill.js";
+import { heed, whyNot } from "./session.js";
 import { said, words } from "./show.js";
 
 for (const form of document.querySelectorAll("form[data-test]")) {
@@ -22,10 +23,11 @@ async function test(form) {
   tell(words.sending, "");
   try {
     const headers = { Accept: "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value };
-    const answer = await fetch(form.dataset.test, { method: "POST", headers });
-    const { ok, error } = await answer.json();
-    if (ok) tell(words.took, "success");
-    else tell(said(words.refused, { error: error?.message ?? error }), "error");
+    const answer = heed(await fetch(form.dataset.test, { method: "POST", headers }));
+    const body = await answer.json();
+    if (body.ok) tell(words.took, "success");
+    else if (answer.ok) tell(said(words.refused, { error: body.error }), "error");
+    else tell(whyNot(answer, body) ?? words.away, "error");
   } catch {
     tell(words.away, "error");
   }

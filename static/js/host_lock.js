@@ -3,6 +3,7 @@
    One dialog serves all hosts: a form in each would cost, since browsers lay out every form that they might fill in.
 */
 
+import { heed, whyNot } from "./session.js";
 import { said, words } from "./show.js";
 
 /** `nameOf(id)` is a host's name; `taken(node)` gets the host as it is then, `refused(why)` the reason. */
@@ -44,13 +45,13 @@ export function lockWithin(box, dialog, { nameOf, taken, refused }) {
 
 async function send(path, token, told) {
   try {
-    const answer = await fetch(path, {
+    const answer = heed(await fetch(path, {
       method: "POST",
       headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": token },
       body: JSON.stringify(told),
-    });
+    }));
     const body = await answer.json();
-    return { ok: answer.ok, body, why: answer.ok ? "" : (body.error?.message ?? words.away) };
+    return { ok: answer.ok, body, why: answer.ok ? "" : (whyNot(answer, body) ?? words.away) };
   } catch {
     return { ok: false, why: words.away }; // no answer is an answer here: the page says so
   }

@@ -2,6 +2,7 @@
 
 import "./copy.js";
 import { fill, list } from "./fill.js";
+import { heed, whyNot } from "./session.js";
 import { words } from "./show.js";
 
 const ASK_MS = 2000;
@@ -61,13 +62,13 @@ async function make() {
   const button = form.querySelector("button");
   button.disabled = true;
   const told = { name: form.elements.name.value, uses: Number(form.elements.uses.value) };
-  const { ok, body } = await ask("/api/v1/join-tokens/", {
+  const { ok, body, why } = await ask("/api/v1/join-tokens/", {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
     body: JSON.stringify(told),
   });
   button.disabled = false;
-  fill(panel, { problem: ok ? "" : (body?.error?.message ?? words.away) });
+  fill(panel, { problem: ok ? "" : why });
   if (!ok) return;
   fill(panel, { made: true, linux: body.lines.linux, windows: body.lines.windows, expires: body.expires_at });
   draw(body);
@@ -84,10 +85,11 @@ async function look(id) {
 /** Whether it worked, and the JSON that came; the page says so when nothing does, and asks again. */
 async function ask(path, request) {
   try {
-    const answer = await fetch(path, { ...request, headers: { Accept: "application/json", ...request.headers } });
-    return { ok: answer.ok, body: await answer.json() };
+    const answer = heed(await fetch(path, { ...request, headers: { Accept: "application/json", ...request.headers } }));
+    const body = await answer.json();
+    return { ok: answer.ok, body, why: whyNot(answer, body) ?? words.away };
   } catch {
-    return { ok: false };
+    return { ok: false, why: words.away };
   }
 }
 

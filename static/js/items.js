@@ -4,6 +4,7 @@
 */
 
 import { prepare } from "./item.js";
+import { heed } from "./session.js";
 
 const REFRESH_MS = 4000;
 
@@ -17,7 +18,7 @@ let seen;
 const section = () => document.getElementById("items");
 
 async function part(address, name) {
-  const answer = await fetch(address, { headers: { "X-Part": name } });
+  const answer = heed(await fetch(address, { headers: { "X-Part": name } }));
   if (!answer.ok || answer.redirected) throw new Error(`${answer.status}`);
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   return document.importNode(parsed.body.firstElementChild, true);

@@ -1,5 +1,6 @@
 /* Follows a websocket; asks the JSON API every few seconds while that is down, and says which of the two it is. */
 
+import { sayEnded } from "./session.js";
 import { words } from "./show.js";
 
 const POLL_MS = 3000;
@@ -86,6 +87,7 @@ class Follower {
 
 /** Set the mark that tells how fresh the page is; `of` is what it stands for: a socket, or the list of jobs. */
 export function say(what, of = "socket") {
+  if (what === "out") sayEnded();
   for (const mark of document.querySelectorAll(`[data-live="${of}"]`)) {
     if (mark.dataset.is === what) continue;
     mark.dataset.is = what;

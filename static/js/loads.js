@@ -1,6 +1,7 @@
 /* Sends the forms that load, fetch and unload models, and says what becomes of them until they are done. */
 
 import { fill } from "./fill.js";
+import { heed, whyNot } from "./session.js";
 import { said, words } from "./show.js";
 
 const LOOK_MS = 2000;
@@ -21,9 +22,9 @@ export function watchFor(page, read) {
     const button = form.querySelector("button");
     button.disabled = true;
     tell(place, { news: words.asking, problem: "" });
-    const { ok, body } = await ask(form, model.value.trim(), Number(node.value) || undefined);
+    const { ok, body, why } = await ask(form, model.value.trim(), Number(node.value) || undefined);
     button.disabled = false;
-    if (!ok) return tell(place, { news: "", problem: body?.error?.message ?? words.away });
+    if (!ok) return tell(place, { news: "", problem: why });
     const names = body.node?.name ?? "";
     tell(place, { news: said(words[body.state], { node: names }), problem: "" });
     if (LONG_MS[body.state]) follow(place, body);
@@ -64,13 +65,14 @@ async function ask(form, model, node) {
   const what = form.dataset.do;
   const body = { ...(node ? { node } : {}), ...(what === "pull" ? { pull: true } : {}) };
   try {
-    const answer = await fetch(`/api/models/${what === "stop" ? "stop" : "start"}/${encodeURIComponent(model)}`, {
+    const answer = heed(await fetch(`/api/models/${what === "stop" ? "stop" : "start"}/${encodeURIComponent(model)}`, {
       method: "POST",
       headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
       body: JSON.stringify(body),
-    });
-    return { ok: answer.ok, body: await answer.json() };
+    }));
+    const told = await answer.json();
+    return { ok: answer.ok, body: told, why: whyNot(answer, told) ?? words.away };
   } catch {
-    return { ok: false }; // no answer is an answer here: the page says so
+    return { ok: false, why: words.away }; // no answer is an answer here: the page says so
   }
 }

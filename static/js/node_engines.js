@@ -1,6 +1,7 @@
 /* A node's engines and models, what the scheduler thinks of them, and the buttons that load and unload a model. */
 
 import { fill, list } from "./fill.js";
+import { heed, whyNot } from "./session.js";
 import { duration, number, said, size, words } from "./show.js";
 
 const LOADING_MS = 120000;
@@ -84,9 +85,9 @@ async function press(form, act) {
   button.disabled = true;
   tell(words.node.asking);
   const name = model.value;
-  const { ok, body } = await ask(`/api/models/${act}/${encodeURIComponent(name)}`, csrfmiddlewaretoken.value);
+  const { ok, body, why: refusal } = await ask(`/api/models/${act}/${encodeURIComponent(name)}`, csrfmiddlewaretoken.value);
   button.disabled = false;
-  if (!ok) return tell(body?.error?.message ?? words.away, "error");
+  if (!ok) return tell(refusal, "error");
   if (body.state === "loading") {
     loading.set(name, Date.now() + LOADING_MS);
     button.disabled = true;
@@ -97,10 +98,11 @@ async function press(form, act) {
 async function ask(path, token) {
   const headers = { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": token };
   try {
-    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify({ node: Number(page.dataset.id) }) });
-    return { ok: answer.ok, body: await answer.json() };
+    const answer = heed(await fetch(path, { method: "POST", headers, body: JSON.stringify({ node: Number(page.dataset.id) }) }));
+    const body = await answer.json();
+    return { ok: answer.ok, body, why: whyNot(answer, body) ?? words.away };
   } catch {
-    return { ok: false }; // no answer, or none that can be read: the page says so
+    return { ok: false, why: words.away }; // no answer, or none that can be read: the page says so
   }
 }
 

@@ -18,6 +18,7 @@
     const theme = chosen();
     root.dataset.theme = theme;
     root.dataset.bsTheme = theme === "system" ? (system.matches ? "dark" : "light") : theme;
+    root.classList.toggle("dark-mode", root.dataset.bsTheme === "dark"); // the API's page goes by this one
     for (const button of document.querySelectorAll("[data-theme-choice]")) {
       button.setAttribute("aria-pressed", String(button.dataset.themeChoice === theme));
     }

@@ -66,13 +66,17 @@ def _said(message: Any, site: Installation) -> list[str]:
 
 
 def log_in(page: Any, site: Installation) -> None:
+    page.goto(f"{site.url}/login/")
+    fill_login(page, site)
+    page.wait_for_url(f"{site.url}/")
+
+
+def fill_login(page: Any, site: Installation) -> None:
     found = re.search(r"Login: (\S+) / (\S+)", site.log.read_text(errors="replace"))
     assert found, "up printed no login"
-    page.goto(f"{site.url}/login/")
     page.fill("[name=username]", found[1])
     page.fill("[name=password]", found[2])
     page.click("main button")
-    page.wait_for_url(f"{site.url}/")
 
 
 def rows_in(folder: Path, count: int, **fields: Any) -> Path:

@@ -190,7 +190,7 @@ def test_an_engine_that_keeps_its_model_gets_no_button_to_unload(people: dict[st
     Engine.objects.filter(pk=engine.pk).update(kind="openai")
     page = seen(people["otto"])
     assert 'data-do="stop" data-if="may-unload" hidden' in page
-    assert "Fetch a model" not in page
+    assert 'id="fetch"' not in page
 
 
 def test_models_are_found_by_name_alias_and_node(people: dict[str, User]) -> None:
@@ -286,6 +286,14 @@ def test_operators_change_no_alias(people: dict[str, User]) -> None:
     assert client.post("/models/aliases", {"alias": "a", "model": "b"}).status_code == 403
     assert client.post(f"/models/aliases/{row.pk}/remove").status_code == 403
     assert list(ModelAlias.objects.values_list("alias", flat=True)) == ["gpt-4o"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_is_logged_out_is_led_to_the_login_and_back_to_the_models(loader: FakeLoader) -> None:
+    client = Client()
+    answer = client.post("/models/act", {"model": "llama3:8b", "do": "start"})
+    assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/models/act")
+    assert loader.asked == []
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,7 @@
 /* The line to the server: questions over the socket; in one piece over HTTP while that is down, and says which it is. */
 
+import { heed } from "../session.js";
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30000;
 const OUT = new Set([4401, 4403]);
@@ -85,7 +87,7 @@ export class Line {
   /** The status (0: no answer came) and the JSON of an answer. */
   async fetch(path, request) {
     try {
-      const answer = await fetch(path, { ...request, headers: { Accept: "application/json", ...request.headers } });
+      const answer = heed(await fetch(path, { ...request, headers: { Accept: "application/json", ...request.headers } }));
       return { status: answer.status, body: await answer.json() };
     } catch {
       return { status: 0 };
