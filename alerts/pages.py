@@ -19,11 +19,14 @@ from alerts.entries import AS_A_RULE, MINUTES, HistoryForm, NoteForm, SilenceHer
 from alerts.models import Alert, Channel, Rule
 from alerts.selectors import by_rank, open_alerts, with_notes
 from alerts.states import OPEN, AlertState
+from dpl_site.lib.db import now_ms
 from dpl_site.lib.refusals import Refused
 from nodes.measures import METRICS as OF_READINGS
 
 MOST = 200
 PAGE_SIZE = 50
+PART = "X-Part"
+"""The header by which an alert's own page asks for what changes of it."""
 
 
 @methods("GET")
@@ -58,7 +61,10 @@ def history_page(request: Asked) -> HttpResponse:
 @methods("GET")
 @page("read")
 def alert_page(request: Asked, alert_id: int) -> HttpResponse:
-    """One alert: what it is about, its life step by step, and its figure around it where that is kept."""
+    """One alert: what it is about, its life step by step, and its figure around it where that is kept.
+
+    The page's own script asks for its parts alone, by the header `X-Part`.
+    """
     alert = get_object_or_404(with_notes(Alert.objects.select_related("rule", "node")), pk=alert_id)
     context = {
         "alert": alert,
@@ -68,8 +74,10 @@ def alert_page(request: Asked, alert_id: int) -> HttpResponse:
         "notices": alert.notices.select_related("channel", "delivery").order_by("id")[:PAGE_SIZE],
         "has_curve": alert.metric in OF_READINGS and alert.node_id is not None,
         "is_open": alert.state in OPEN,
+        "fired_s": (now_ms() - alert.fired_ms) / 1000 if alert.fired_ms else None,
     }
-    return render(request, "alerts/alert.html", context | _doing(request))
+    template = "alerts/_one.html" if request.headers.get(PART) else "alerts/alert.html"
+    return _fresh(render(request, template, context | _doing(request)))
 
 
 @methods("GET", "POST")
@@ -116,6 +124,13 @@ def telling(request: Asked, done: str) -> Iterator[None]:
         messages.error(request, refused.message)
     else:
         messages.success(request, done)
+
+
+def _fresh(response: HttpResponse) -> HttpResponse:
+    """By one address come the page and its parts: neither may be taken for the other by a browser's cache."""
+    response["Vary"] = f"{response.get('Vary', 'Cookie')}, {PART}"
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def _doing(request: Asked) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from alerts import lives, words
 from alerts.defaults import shown_name
@@ -123,6 +124,31 @@ def rule_name(rule: Rule) -> str:
 def life(alert: Any) -> Mapping[str, Any]:
     """An alert's life as a bar: how long it was in which state."""
     return {"parts": lives.parts(alert)}
+
+
+@register.simple_tag
+def rule_words() -> dict[str, Any]:
+    """The sentences that say what a rule means: `static/js/rule_words.js` puts them together."""
+    return {
+        "fires": _("It fires ({severity}), {where}, once {figure} {is}{time}."),
+        "everywhere": _("anywhere"),
+        "window": _("{figure} ({aggregation}, {time})"),
+        "is": {
+            ">": _("is above"),
+            ">=": _("is at or above"),
+            "<": _("is below"),
+            "<=": _("is at or below"),
+        },
+        "state": _("is: {state}"),
+        "lasting": _(" for {time}"),
+        "ends": _("It ends once {back}{time}."),
+        "no_more": _("that is so no more"),
+        "down_to": _("the value is down to {value}"),
+        "up_to": _("the value is up to {value}"),
+        "no_data": _("Without data: {what}."),
+        "repeats": _("It reminds every {time} until somebody acknowledges."),
+        "gap": pgettext("between sentences", " "),
+    }
 
 
 @register.simple_tag

@@ -66,6 +66,8 @@ function drawAlert(card, alert) {
   card.setAttribute("aria-label", alert.rule);
   const link = card.querySelector("[data-to]");
   link.href = link.dataset.to.replace("/0/", `/${alert.id}/`);
+  const node = card.querySelector("[data-node]");
+  if (alert.node) node.href = node.dataset.node.replace("/0/", `/${alert.node.id}/`);
   for (const form of card.querySelectorAll("form")) form.action = form.dataset.action.replace("/0/", `/${alert.id}/`);
   age(card);
 }

@@ -3,6 +3,8 @@
 import { Curves } from "./curves.js";
 import { fill, list, localTimes } from "./fill.js";
 import { metricName, reading } from "./reading.js";
+import { meaning } from "./rule_words.js";
+import { heed, whyNot } from "./session.js";
 import { said, words } from "./show.js";
 
 const QUIET_MS = 400;
@@ -52,17 +54,17 @@ async function look() {
   const told = rule();
   if (!told) return empty(words.enter);
   preview.setAttribute("aria-busy", "true");
-  const { ok, body } = await ask(told);
+  const { ok, body, why } = await ask(told);
   if (mine !== round) return;
   preview.removeAttribute("aria-busy");
   for (const field of form.elements) field.removeAttribute?.("data-wrong");
   if (ok) draw(told, body);
-  else complain(body?.error);
+  else complain(body?.error, why);
 }
 
 async function ask(told) {
   try {
-    const answer = await fetch("/api/v1/rules/preview/", {
+    const answer = heed(await fetch("/api/v1/rules/preview/", {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
@@ -70,17 +72,18 @@ async function ask(told) {
         "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
       },
       body: JSON.stringify(told),
-    });
-    return { ok: answer.ok, body: await answer.json() };
+    }));
+    const body = await answer.json();
+    return { ok: answer.ok, body, why: whyNot(answer, body) ?? words.away };
   } catch {
-    return { ok: false };
+    return { ok: false, why: words.away };
   }
 }
 
-function complain(error) {
+function complain(error, why) {
   const [field] = Object.keys(error?.detail ?? {});
   form.elements[field]?.setAttribute?.("data-wrong", "");
-  empty(error?.message ?? words.away);
+  empty(why);
   preview.querySelector(".said").dataset.is = "wrong";
 }
 
@@ -194,9 +197,22 @@ function addPlace() {
   place.querySelector("select, input:not([type=hidden])").focus();
 }
 
+/** The places by their names, as people read them. */
+function placeNames() {
+  const nameOf = (id) => form.querySelector(`[data-place] option[value="${CSS.escape(id)}"]`)?.textContent.trim() ?? id;
+  return places().map(({ node, environment, label, label_value: value }) =>
+    [node && nameOf(node), environment, label && `${label}=${value ?? "*"}`].filter(Boolean).join(" + "),
+  );
+}
+
+function tellMeaning() {
+  fill(preview, { means: meaning(form.elements, placeNames()) });
+}
+
 function changed() {
   fitWindow();
   tellUnits();
+  tellMeaning();
   later();
 }
 
@@ -208,4 +224,5 @@ adding.hidden = false;
 adding.addEventListener("click", addPlace);
 fitWindow();
 tellUnits();
+tellMeaning();
 look();

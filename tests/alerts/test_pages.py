@@ -83,6 +83,17 @@ def test_everybody_reads_and_only_admins_get_forms(
     assert ('method="post"' in main) is (name == "ada" and path != "history/")
 
 
+def test_the_script_of_an_alerts_page_gets_its_parts_alone(hot: Alert, browser: Browser) -> None:
+    answer = browser("vera").get(f"/alerts/history/{hot.pk}/", headers={"X-Part": "alert"})
+    part = answer.content.decode()
+    assert not [markup for markup in ("<html", "<form", HOSTILE) if markup in part]
+    assert "firing" in part
+    assert 'data-part="life"' in part
+    assert "X-Part" in answer["Vary"]
+    of_ada = browser("ada").get(f"/alerts/history/{hot.pk}/", headers={"X-Part": "alert"})
+    assert "<form" in of_ada.content.decode()
+
+
 def test_what_fires_is_shown_with_its_value_and_threshold_and_the_bell_counts_it(
     hot: Alert, browser: Browser
 ) -> None:

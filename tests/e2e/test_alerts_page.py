@@ -15,7 +15,7 @@ import pytest
 from alerts import words
 from tests.alerts.receivers import WebhookReceiver, running
 from tests.chaos.installation import Installation
-from tests.e2e.test_pages import SOON_MS, expect, person, press, pytestmark
+from tests.e2e.test_pages import SOON_MS, expect, fill_login, person, press, pytestmark
 from tests.engines.simulated import ROOT, SimulatedEngine, free_port
 
 __all__ = ["pytestmark"]
@@ -41,7 +41,9 @@ class Agent:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """It answers soon."""
+        """It answers soon; one that runs goes on."""
+        if self._process is not None:
+            return
         command = [sys.executable, "-m", "agent", "--port", str(self.port)]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
@@ -151,6 +153,64 @@ def test_an_alert_fires_is_acknowledged_and_resolves_before_ones_eyes(
         expect(steps).to_have_count(3)
         expect(steps.nth(1)).to_contain_text("I pulled the plug")
         expect(steps.last).to_contain_text("resolved")
+
+
+def test_the_page_of_one_alert_follows_its_life(site: Installation, chromium: Any, silent: Agent) -> None:
+    with person(chromium, site) as page:
+        page.goto(f"{site.url}/alerts/")
+        card(page).get_by_role("link", name=HOSTILE).click()
+        shown, steps = page.locator("[data-part=head] .state"), page.locator(".steps > li")
+        expect(shown).to_have_text("firing")
+        expect(page.locator("[data-live]")).to_have_attribute("data-is", "live", timeout=SOON_MS)
+        page.evaluate("window.sameDocument = true")
+        page.locator("[name=comment]").evaluate("field => { field.closest('details').open = true }")
+        page.locator("[name=comment]").fill("half a sentence")
+        acknowledge(site, page.url.rstrip("/").rsplit("/", 1)[1], "on my way")
+        expect(steps.last).to_contain_text("on my way", timeout=SOON_MS)
+        expect(page.get_by_role("button", name="Take the acknowledgement back")).to_be_visible()
+        silent.start()
+        expect(shown).to_have_text("resolved", timeout=LATER_MS)
+        expect(steps.last).to_contain_text("resolved")
+        expect(page.locator("[data-part=doing]")).to_be_hidden()
+        expect(page.locator("[data-say]")).to_contain_text("resolved")
+        assert page.evaluate("window.sameDocument"), "the page was loaded again"
+
+
+def acknowledge(site: Installation, alert_id: str, note: str) -> None:
+    answer = httpx.post(
+        f"{site.url}/api/v1/alerts/{alert_id}/acknowledge/",
+        json={"note": note},
+        headers={"Authorization": f"Bearer {site.key}"},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_the_page_of_one_alert_asks_by_itself_while_the_socket_is_cut(
+    site: Installation, chromium: Any, silent: Agent
+) -> None:
+    with person(chromium, site) as page:
+        page.route_web_socket("**/ws/**", lambda socket: socket.close())
+        page.goto(f"{site.url}/alerts/")
+        card(page).get_by_role("link", name=HOSTILE).click()
+        expect(page.locator("[data-live]")).to_have_attribute("data-is", "polling", timeout=SOON_MS)
+        acknowledge(site, page.url.rstrip("/").rsplit("/", 1)[1], "by polling")
+        expect(page.locator(".steps > li").last).to_contain_text("by polling", timeout=SOON_MS)
+
+
+def test_whoever_is_logged_out_is_told_and_led_to_the_login_and_back(
+    site: Installation, chromium: Any
+) -> None:
+    with person(chromium, site, expected="401") as page:
+        page.goto(f"{site.url}/alerts/rules/new/")
+        expect(page.locator("#ended")).to_be_hidden()
+        page.context.clear_cookies(name="sessionid")
+        page.locator("[name=fire_value]").fill("90")
+        expect(page.locator("#ended")).to_be_visible(timeout=SOON_MS)
+        expect(page.locator("#preview .said")).to_contain_text("You are logged out here")
+        assert page.locator("[name=fire_value]").input_value() == "90", "what was typed is gone"
+        page.locator("#ended a").click()
+        fill_login(page, site)
+        page.wait_for_url(f"{site.url}/alerts/rules/new/")
 
 
 def test_what_fires_is_silenced_from_its_card_and_the_silence_is_ended(
