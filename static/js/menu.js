@@ -18,6 +18,27 @@ for (const button of document.querySelectorAll("[data-open]")) {
   button.addEventListener("click", () => open(document.getElementById(button.dataset.open)));
 }
 
+for (const button of document.querySelectorAll("[data-press]")) {
+  button.addEventListener("click", () => {
+    button.closest("dialog")?.close();
+    document.querySelector(button.dataset.press)?.click();
+  });
+}
+
+/** What a link led to stands open: a form that is folded away otherwise. */
+function openTarget() {
+  const target = document.getElementById(location.hash.slice(1));
+  if (!(target instanceof HTMLDetailsElement)) return;
+  target.open = true;
+  target.querySelector("input:not([type=hidden]), select, textarea")?.focus();
+}
+
+addEventListener("hashchange", openTarget);
+openTarget();
+
+// A link to a part of this same page closes the palette, since no other page comes.
+palette?.addEventListener("click", (event) => event.target.closest("a") && palette.close());
+
 // A click beside a dialog closes it, as does Escape by itself.
 for (const dialog of document.querySelectorAll("dialog")) {
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -82,6 +103,7 @@ function gather() {
   for (const row of list.querySelectorAll("[data-gathered]")) row.remove();
   for (const element of document.querySelectorAll("main [data-command]")) {
     if (element.closest("[hidden]") || element.disabled) continue;
+    hideTwins(list, element.dataset.command);
     const [row, button] = [document.createElement("li"), document.createElement("button")];
     row.dataset.words = row.dataset.gathered = "";
     button.type = "button";
@@ -96,6 +118,13 @@ function gather() {
   }
 }
 
+/** What the page itself can do is not led to a second time. */
+function hideTwins(list, name) {
+  for (const row of list.querySelectorAll("[data-words]:not([data-gathered])")) {
+    if (row.textContent.trim() === name) row.remove();
+  }
+}
+
 /* Both dialogs are a field above a list: what is typed leaves those that have all its words in them. */
 for (const dialog of [palette, sheet]) {
   if (!dialog) continue;
@@ -104,7 +133,8 @@ for (const dialog of [palette, sheet]) {
     const rows = [...dialog.querySelectorAll("[data-words]")];
     const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of rows) {
-      const words = row.textContent.toLowerCase();
+      // The words of the other language are found as well: whoever searches may think in either.
+      const words = `${row.textContent} ${row.dataset.also ?? ""}`.toLowerCase();
       row.hidden = !wanted.every((word) => words.includes(word));
     }
     dialog.querySelector("[data-none]").hidden = rows.some((row) => !row.hidden);
@@ -118,15 +148,17 @@ function shown(dialog) {
 }
 
 function mark(dialog, place) {
-  for (const row of dialog.querySelectorAll("[data-words]")) row.removeAttribute("aria-selected");
+  for (const row of dialog.querySelectorAll("[data-words]")) delete row.dataset.marked;
   const row = shown(dialog)[place];
-  row?.setAttribute("aria-selected", "true");
+  if (row) row.dataset.marked = "";
+  // The focus stays in the field, so a screen reader is told which row Enter would take.
+  dialog.querySelector("[data-at]").textContent = row?.textContent.trim().replace(/\s+/g, " ") ?? "";
   row?.scrollIntoView({ block: "nearest" });
 }
 
 function walk(dialog, event) {
   const rows = shown(dialog);
-  const at = rows.findIndex((row) => row.getAttribute("aria-selected") === "true");
+  const at = rows.findIndex((row) => row.dataset.marked !== undefined);
   if (event.key === "ArrowDown") mark(dialog, Math.min(at + 1, rows.length - 1));
   else if (event.key === "ArrowUp") mark(dialog, Math.max(at - 1, 0));
   else if (event.key === "Enter" && !event.isComposing) rows[Math.max(at, 0)]?.querySelector("a, button")?.click();
