@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -39,6 +39,8 @@ PULL = "/api/pull"
 PULL_SILENCE_S = 300.0
 MOST_AT_ONCE = 16
 """Models that one process loads and fetches at the same time."""
+MOST_LAYERS = 256
+"""Parts of a model of which the bytes are counted."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,30 @@ class Placed:
     state: str
 
 
+@dataclass(slots=True)
+class Watch:
+    """What a load tells whoever waits for it: the task itself, and the bytes of each layer that is fetched."""
+
+    task: asyncio.Task[None] | None = None
+    layers: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def note(self, said: dict[str, Any]) -> None:
+        """Take what an Ollama says of a layer; other lines say nothing of bytes."""
+        digest, total = said.get("digest"), said.get("total")
+        if (
+            isinstance(digest, str)
+            and isinstance(total, int)
+            and (digest in self.layers or len(self.layers) < MOST_LAYERS)
+        ):
+            done = said.get("completed")
+            self.layers[digest] = (done if isinstance(done, int) else 0, total)
+
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """How many are there, and of how many that are known of so far."""
+        return sum(done for done, _ in self.layers.values()), sum(total for _, total in self.layers.values())
+
+
 class Loader:
     """One web process's loads and fetches that are under way.
 
@@ -65,8 +91,10 @@ class Loader:
         self._roster, self._proxy, self._session = roster, proxy, session
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, model: str, *, node_id: int = 0, may_pull: bool = False) -> Placed:
-        """Load a model where it fits best, or on one node; it goes on when this has returned.
+    async def start(
+        self, model: str, *, node_id: int = 0, may_pull: bool = False, watch: Watch | None = None
+    ) -> Placed:
+        """Load a model where it fits best, or on one node; it goes on when this has returned, as `watch` shows.
 
         Raises Refused (404 with what there is, 409, 429, 503) or the InferenceError of a load that failed at once.
         """
@@ -78,13 +106,13 @@ class Loader:
         best = decision.best
         if best is None:
             if may_pull and not any(model_on(model, one, embeds=True) for one in _on(nodes, snapshots)):
-                return await self._pull(model, nodes, roster)
+                return await self._pull(model, nodes, roster, watch or Watch())
             raise nowhere(request, snapshots, decision)
         name = roster.snapshots[best.engine_id].node_name
         if roster.snapshots[best.engine_id].has_loaded(best.model):
             return Placed(best.model, best.node_id, name, "resident")
         work = self._load(best.engine_id, best.node_id, best.model, embeds=request.embeds)
-        state = "resident" if await self._begin(work) else "loading"
+        state = "resident" if await self._begin(work, watch) else "loading"
         return Placed(best.model, best.node_id, name, state)
 
     async def stop(self, model: str, *, node_id: int = 0) -> list[Placed]:
@@ -112,7 +140,7 @@ class Loader:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _begin(self, work: Coroutine[Any, Any, None]) -> bool:
+    async def _begin(self, work: Coroutine[Any, Any, None], watch: Watch | None) -> bool:
         """Let it run; whether it was done at once. Raises what it raised until then; later that is logged."""
         if len(self._tasks) >= MOST_AT_ONCE:
             work.close()
@@ -120,6 +148,8 @@ class Loader:
             raise Refused(message, code="too_many", status=429)
         task = asyncio.get_running_loop().create_task(work, name="load")
         self._tasks.add(task)
+        if watch is not None:
+            watch.task = task
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task}, timeout=EARLY_S)
         if task.done():
@@ -161,7 +191,7 @@ class Loader:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(http.explain(error, target.base_url)) from error
 
-    async def _pull(self, model: str, nodes: frozenset[int], roster: Roster) -> Placed:
+    async def _pull(self, model: str, nodes: frozenset[int], roster: Roster, watch: Watch) -> Placed:
         """Let an Ollama that is free for it fetch the model, then load it."""
         able = [
             one
@@ -172,10 +202,10 @@ class Loader:
             message = f"No Ollama can fetch {model} now; only Ollama engines fetch models."
             raise Refused(message, code="cannot_pull", status=409)
         best = min(able, key=lambda one: (not one.has_gpu, one.load_percent or 0.0, one.engine_id))
-        await self._begin(self._fetch(roster.targets[best.engine_id], model))
+        await self._begin(self._fetch(roster.targets[best.engine_id], model, watch), watch)
         return Placed(model, best.node_id, best.node_name, "pulling")
 
-    async def _fetch(self, target: Target, model: str) -> None:
+    async def _fetch(self, target: Target, model: str, watch: Watch) -> None:
         """Fetch and load it. No slot is taken: the engine is not known to have the model before the next probe."""
         timeout = aiohttp.ClientTimeout(total=None, connect=UNLOAD_S, sock_read=PULL_SILENCE_S)
         try:
@@ -186,7 +216,7 @@ class Loader:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                await _follow(response)
+                await _follow(response, watch)
             answer = await self._asked(target, GENERATE, {"model": model, "stream": False}, PULL_SILENCE_S)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(http.explain(error, target.base_url)) from error
@@ -195,7 +225,7 @@ class Loader:
         logger.info("fetched %s", model, extra={"action": "model_fetched", "model": model})
 
 
-async def _follow(response: aiohttp.ClientResponse) -> None:
+async def _follow(response: aiohttp.ClientResponse, watch: Watch) -> None:
     """Read what an Ollama says while it fetches, to its end. Raises InferenceError."""
     if response.status != 200:
         raise DIALECTS["ollama"].error(response.status, await response.content.read(4096))
@@ -204,6 +234,7 @@ async def _follow(response: aiohttp.ClientResponse) -> None:
         said = orjson.loads(line) if line.strip() else {}
         if said.get("error"):
             raise error_in_reply(said["error"])
+        watch.note(said)
         status = said.get("status") or status
     if status != "success":
         raise StreamCut("Ollama ended without having fetched the model.")

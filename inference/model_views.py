@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
@@ -14,21 +16,34 @@ from accounts.http import methods, page, require
 from dpl_site.lib.refusals import Refused, error_for
 from inference import gateway, validation
 from inference.errors import InferenceError
-from inference.loading import Placed
+from inference.loading import Placed, Watch
+
+NDJSON = "application/x-ndjson"
+LOOK_S = 1.0
+"""How often whoever waits for a load is told how far it is."""
 
 
 @methods("POST")
 @require("chat")
 async def start(request: HttpRequest, name: str) -> HttpResponseBase:
-    """Load a model: 202 with the node, and `loading`, `pulling`, or `resident` when there is nothing to wait for."""
+    """Load a model: 202 with the node, and `loading`, `pulling`, or `resident` when there is nothing to wait for.
+
+    Whoever accepts `application/x-ndjson` gets that as a first line, then how it goes on, and at last what
+    became of it.
+    """
     body = _body(request)
     model = validation.model_name(name, field="model")
     loader = gateway.installed().now().loader
+    watch = Watch() if NDJSON in request.headers.get("Accept", "") else None
+    more: dict[str, Any] = {"watch": watch} if watch else {}
     try:
-        placed = await loader.start(model, node_id=_node(body), may_pull=_flag(body, "pull"))
+        placed = await loader.start(model, node_id=_node(body), may_pull=_flag(body, "pull"), **more)
     except InferenceError as error:
         return _failed(request, error)
-    return JsonResponse({"model": placed.model, "node": _told(placed), "state": placed.state}, status=202)
+    begun = {"model": placed.model, "node": _told(placed), "state": placed.state}
+    if watch is None:
+        return JsonResponse(begun, status=202)
+    return StreamingHttpResponse(_lines(begun, watch), content_type=NDJSON, status=202)
 
 
 @methods("POST")
@@ -77,6 +92,35 @@ async def _acted(request: HttpRequest) -> str:
         "loading": _("%(model)s is being loaded on %(node)s."),
     }
     return said[placed.state] % {"model": placed.model, "node": placed.node_name}
+
+
+async def _lines(begun: dict[str, Any], watch: Watch) -> AsyncIterator[bytes]:
+    """What becomes of a load, a line whenever there is something new and at least every few seconds.
+
+    It only looks on: when whoever reads goes away, the load goes on.
+    """
+    yield _line(begun)
+    while watch.task is not None and not watch.task.done():
+        done, total = watch.bytes
+        yield _line(begun | {"bytes": {"done": done, "total": total} if total else None})
+        await asyncio.wait({watch.task}, timeout=LOOK_S)
+    yield _line(begun | _became(watch))
+
+
+def _became(watch: Watch) -> dict[str, Any]:
+    """The last line: it is loaded, or why it is not."""
+    task = watch.task
+    if task is None:
+        return {}
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    if error is None:
+        return {"state": "resident"}
+    why = getattr(error, "engine_message", "") or getattr(error, "message", "") or "DPL stopped meanwhile."
+    return {"state": "failed", "error": {"message": why, "code": getattr(error, "code", "internal_error")}}
+
+
+def _line(told: dict[str, Any]) -> bytes:
+    return orjson.dumps(told) + b"\n"
 
 
 def _body(request: HttpRequest) -> dict[str, Any]:

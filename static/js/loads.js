@@ -2,7 +2,7 @@
 
 import { fill } from "./fill.js";
 import { heed, whyNot } from "./session.js";
-import { said, words } from "./show.js";
+import { percent, said, size, words } from "./show.js";
 
 const LOOK_MS = 2000;
 const LONG_MS = { loading: 300000, pulling: 3600000 };
@@ -22,11 +22,15 @@ export function watchFor(page, read) {
     const button = form.querySelector("button");
     button.disabled = true;
     tell(place, { news: words.asking, problem: "" });
-    const { ok, body, why } = await ask(form, model.value.trim(), Number(node.value) || undefined);
+    const hear = (line) => {
+      button.disabled = false;
+      tell(place, { news: sentence(line), problem: "" });
+    };
+    const { ok, body, why } = await ask(form, model.value.trim(), Number(node.value) || undefined, hear);
     button.disabled = false;
     if (!ok) return tell(place, { news: "", problem: why });
-    const names = body.node?.name ?? "";
-    tell(place, { news: said(words[body.state], { node: names }), problem: "" });
+    tell(place, { news: sentence(body), problem: "" });
+    // A line that is cut before the end says nothing of the load, which goes on.
     if (LONG_MS[body.state]) follow(place, body);
     read();
   }
@@ -61,17 +65,41 @@ function tell(place, values) {
   fill(place, values);
 }
 
-async function ask(form, model, node) {
+function sentence({ state, node, bytes }) {
+  const begun = said(words[state], { node: node?.name ?? "" });
+  if (!bytes) return begun;
+  return `${begun} ${said(words.so_far, { done: size(bytes.done), total: size(bytes.total), share: percent((100 * bytes.done) / bytes.total) })}`;
+}
+
+/** Read what becomes of it, line by line; the last line that came. */
+async function heard(answer, hear) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let [rest, last] = ["", undefined];
+  try {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines.filter(Boolean)) last = JSON.parse(line);
+      if (last && last.state !== "failed") hear(last);
+    }
+  } catch {
+    // the connection is cut: what came last is still true, and the list of models tells the rest
+  }
+  return last;
+}
+
+async function ask(form, model, node, hear) {
   const what = form.dataset.do;
   const body = { ...(node ? { node } : {}), ...(what === "pull" ? { pull: true } : {}) };
   try {
     const answer = heed(await fetch(`/api/models/${what === "stop" ? "stop" : "start"}/${encodeURIComponent(model)}`, {
       method: "POST",
-      headers: { Accept: "application/json", "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
+      headers: { Accept: "application/x-ndjson, application/json", "Content-Type": "application/json", "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
       body: JSON.stringify(body),
     }));
-    const told = await answer.json();
-    return { ok: answer.ok, body: told, why: whyNot(answer, told) ?? words.away };
+    const isTold = answer.ok && answer.headers.get("Content-Type").startsWith("application/x-ndjson");
+    const told = isTold ? await heard(answer, hear) : await answer.json();
+    return { ok: answer.ok && !told.error, body: told, why: whyNot(answer, told) ?? words.away };
   } catch {
     return { ok: false, why: words.away }; // no answer is an answer here: the page says so
   }

@@ -34,7 +34,8 @@ function openTarget() {
 }
 
 addEventListener("hashchange", openTarget);
-openTarget();
+// Until the page is loaded the browser itself leads the focus to what the address names.
+addEventListener("load", () => setTimeout(openTarget));
 
 // A link to a part of this same page closes the palette, since no other page comes.
 palette?.addEventListener("click", (event) => event.target.closest("a") && palette.close());

@@ -362,3 +362,36 @@ def test_scripts_and_server_tell_readings_alike(site: Installation, chromium: An
             [values, list(of)],
         )
         assert told == [[words.reading(value, metric) for value in values] for metric in of]
+
+
+def test_the_palette_leads_to_what_is_often_done_by_words_of_either_language(
+    site: Installation, chromium: Any
+) -> None:
+    with person(chromium, site) as page:
+        page.goto(f"{site.url}/jobs/")
+        page.keyboard.press("Control+k")
+        page.keyboard.type("新建静默")
+        expect(page.locator("#palette [data-words]:visible")).to_have_count(1)
+        expect(page.locator("#palette [data-at]")).to_have_text("New silence")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{site.url}/alerts/silences/#silence")
+        expect(page.locator("#silence select").first).to_be_focused()
+        page.keyboard.press("Escape")
+        page.locator("h1").click()
+        page.keyboard.press("?")
+        page.locator("#shortcuts input").fill("数据集")
+        expect(page.locator("#shortcuts [data-words]:visible")).to_have_count(1)
+
+
+def test_a_rules_form_says_what_the_rule_means(site: Installation, chromium: Any) -> None:
+    with person(chromium, site) as page:
+        page.goto(f"{site.url}/alerts/rules/new/")
+        said = page.locator("[data-f=means]")
+        expect(said).to_be_hidden()
+        page.locator("[name=metric]").select_option("cpu_percent")
+        page.locator("[name=aggregation]").select_option("last")
+        page.locator("[name=fire_value]").fill("90")
+        page.locator("[name=clear_value]").fill("80")
+        page.locator("[name=for_s]").fill("60")
+        expect(said).to_contain_text("anywhere, once CPU is above 90 % for 1m 00s.")
+        expect(said).to_contain_text("the value is down to 80 %")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,32 @@ def test_a_model_is_warmed_up_and_unloaded_live(site: Installation, chromium: An
         expect(quick.get_by_role("button", name="Unload")).to_be_hidden()
         assert page.evaluate("window.sameDocument"), "the page was loaded again"
         assert page.title() == "Models · DPL", "a name was taken for markup"
+
+
+def answering(page: Any, *lines: dict[str, Any]) -> None:
+    """Let a fetch be told of by these lines."""
+    said = "".join(f"{json.dumps(line)}\n" for line in lines)
+    kind = "application/x-ndjson"
+    page.route(
+        "**/api/models/start/**", lambda route: route.fulfill(status=202, content_type=kind, body=said)
+    )
+
+
+def test_a_fetch_says_how_far_it_is_and_why_it_failed(site: Installation, chromium: Any) -> None:
+    begun = {"model": "big", "node": {"id": 1, "name": "quick"}, "state": "pulling"}
+    far = begun | {"bytes": {"done": 2**30, "total": 4 * 2**30}}
+    why = begun | {"state": "failed", "error": {"message": "no space left on device", "code": "engine_error"}}
+    with person(chromium, site) as page:
+        page.goto(f"{site.url}/models/")
+        is_live(page)
+        answering(page, begun, far)
+        page.locator("[data-do=pull] [name=model]").fill("big")
+        press(page, "Fetch it")
+        expect(page.locator(".panel .news")).to_contain_text("quick")
+        expect(page.locator(".panel .news")).to_contain_text("1.0 GiB of 4.0 GiB (25 %)")
+        answering(page, begun, far, why)
+        press(page, "Fetch it")
+        expect(page.locator(".panel .problem")).to_have_text("no space left on device")
 
 
 def test_models_are_searched_by_a_key_and_an_alias_is_added(site: Installation, chromium: Any) -> None:

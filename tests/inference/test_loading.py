@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.http import StreamingHttpResponse
 from django.test import AsyncClient
 
 from dpl_site.lib.db import call
-from inference import gateway, loading
+from inference import gateway, loading, model_views
 from inference.gateway import Gateway
 from inference.models import Engine, EngineModel, Slot
 from nodes.models import Node
@@ -148,6 +149,42 @@ async def test_a_fetch_that_fails_at_once_says_why(keys: dict[str, str]) -> None
         async with people(keys["otto"]) as client:
             status, said = await post(client, "start/none", pull=True)
     assert (status, said["error"]["message"]) == (502, "pull model manifest: file does not exist")
+
+
+@pytest.mark.parametrize(
+    ("loaded", "end"),
+    [
+        (Said({"done": True, "response": ""}, after_s=0.4), {"state": "resident"}),
+        (Said({"error": "out of memory"}, status=500, after_s=0.4), {"state": "failed"}),
+    ],
+)
+async def test_whoever_takes_lines_is_told_how_far_a_fetch_is_and_what_became_of_it(
+    keys: dict[str, str], monkeypatch: pytest.MonkeyPatch, loaded: Said, end: dict[str, str]
+) -> None:
+    monkeypatch.setattr(loading, "EARLY_S", 0.1)
+    monkeypatch.setattr(model_views, "LOOK_S", 0.05)
+    layers = [("a", 100, 400), ("a", 400, 400), ("b", 50, 100)]
+    pulled = [
+        {"status": f"pulling {name}", "digest": name, "completed": done, "total": total}
+        for name, done, total in layers
+    ]
+    said = "".join(json.dumps(line) + "\n" for line in [*pulled, {"status": "success"}])
+    with serving(lambda asked: Said(said) if asked.path == "/api/pull" else loaded) as fast:
+        row = await call(an_engine, "fast", fast.url)
+        async with people(keys["otto"]) as client:
+            answer = await client.post(
+                "/api/models/start/tiny",
+                json.dumps({"pull": True}),
+                content_type="application/json",
+                headers={"Accept": "application/x-ndjson, application/json"},
+            )
+            lines = [json.loads(line) async for line in cast(StreamingHttpResponse, answer)]
+    begun = {"model": "tiny", "node": {"id": row.node_id, "name": "fast"}}
+    assert lines[0] == begun | {"state": "pulling"}
+    assert begun | {"state": "pulling", "bytes": {"done": 450, "total": 500}} in lines
+    assert lines[-1].items() >= (begun | end).items()
+    assert ("error" in lines[-1]) is (end["state"] == "failed")
+    assert lines[-1].get("error", {}).get("message", "") == ("out of memory" if "error" in lines[-1] else "")
 
 
 async def test_openai_engines_neither_fetch_nor_unload(keys: dict[str, str]) -> None:
