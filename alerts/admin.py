@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -219,16 +220,26 @@ class AlertAdmin(ReadOnly, AnyModelAdmin):
     list_display = (
         "id",
         "rule_name",
-        "node_name",
-        "subject_name",
+        "about",
         "severity",
         "state",
+        "began",
         "reason",
         "acknowledged_by",
     )
     list_filter = ("state", "severity")
     search_fields = ("rule_name", "node_name", "subject_name")
     actions = ("acknowledge",)
+
+    @admin.display(description=_("About"), ordering="node_name")
+    def about(self, alert: Alert) -> str:
+        """The node, and what of it."""
+        return f"{alert.node_name} {alert.subject_name}".strip()
+
+    @admin.display(description=_("Began"), ordering="began_ms")
+    def began(self, alert: Alert) -> datetime:
+        """When its condition began to hold."""
+        return datetime.fromtimestamp(alert.began_ms / 1000, UTC)
 
     @admin.action(description=_("Acknowledge"))
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
