@@ -2,6 +2,7 @@
 
 import { Bound, Rows } from "./bound.js";
 import { line } from "./past.js";
+import { inWords } from "./sentences.js";
 import { heat, number, percent, state, words } from "./show.js";
 
 const UNITS = [["TiB", 1024 ** 4], ["GiB", 1024 ** 3], ["MiB", 1024 ** 2], ["KiB", 1024], ["B", 1]];
@@ -48,7 +49,7 @@ function figures(node, me) {
     state: state(node.state),
     is: node.state,
     since: node.since,
-    reason: node.reason,
+    reason: inWords(node.reason),
     busy: slots.busy,
     slots: slots.total,
     lock: Boolean(lock),
@@ -65,7 +66,7 @@ function figures(node, me) {
     memory: of(metrics?.memory_used_bytes, metrics?.memory_total_bytes),
     "memory-percent": width(metrics?.memory_percent),
     kinds: kinds(metrics?.gpus),
-    "gpu-error": metrics?.gpu_error,
+    "gpu-error": inWords(metrics?.gpu_error),
     "gpu-trouble": words.host.gpu_trouble[trouble(metrics)],
     "on-disk": rest || "",
   };
@@ -91,10 +92,10 @@ function gpuFigures(gpu) {
 
 function engineFigures(engine) {
   return {
-    address: `${engine.base_url} ${engine.reason}`,
+    address: `${engine.base_url} ${inWords(engine.reason)}`,
     is: engine.online ? "online" : "offline",
     kind: engine.kind,
-    "engine-reason": engine.reason,
+    "engine-reason": inWords(engine.reason),
   };
 }
 

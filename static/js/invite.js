@@ -2,6 +2,7 @@
 
 import "./copy.js";
 import { fill, list } from "./fill.js";
+import { inWords } from "./sentences.js";
 import { heed, whyNot } from "./session.js";
 import { words } from "./show.js";
 
@@ -111,6 +112,6 @@ function drawJoined(row, one) {
 }
 
 function drawEngine(row, engine) {
-  fill(row, { "joined-url": engine.base_url, "joined-used": engine.used, "joined-reason": engine.reason });
+  fill(row, { "joined-url": engine.base_url, "joined-used": engine.used, "joined-reason": inWords(engine.reason) });
   row.querySelector(".dot").dataset.is = engine.used ? "online" : "offline";
 }

@@ -8,6 +8,7 @@ import { drawEngines } from "./node_engines.js";
 import { drawMachine } from "./node_machine.js";
 import { drawRequests } from "./node_requests.js";
 import { Teller } from "./node_teller.js";
+import { inWords } from "./sentences.js";
 import { number, percent, size, state, words } from "./show.js";
 
 const DETAILS_MS = 4000;
@@ -41,7 +42,7 @@ function draw(node) {
     name: node.name,
     state: state(node.state),
     since: node.since,
-    reason: node.reason,
+    reason: inWords(node.reason),
     busy: number(node.slots.busy),
     slots: number(node.slots.total),
     cpu: percent(metrics?.cpu_percent),

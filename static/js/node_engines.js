@@ -1,6 +1,7 @@
 /* A node's engines and models, what the scheduler thinks of them, and the buttons that load and unload a model. */
 
 import { fill, list } from "./fill.js";
+import { inWords } from "./sentences.js";
 import { heed, whyNot } from "./session.js";
 import { duration, number, said, size, words } from "./show.js";
 
@@ -23,7 +24,7 @@ function drawEngine(card, engine) {
     "e-in": !engine.obstacle,
     "e-out": Boolean(engine.obstacle),
     "e-why": why(engine.obstacle),
-    "e-detail": engine.obstacle?.detail,
+    "e-detail": inWords(engine.obstacle?.detail),
     "e-busy": number(engine.slots.busy),
     "e-slots": number(engine.slots.total),
     "e-waiting": engine.waiting ? number(engine.waiting) : "",

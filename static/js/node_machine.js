@@ -1,6 +1,7 @@
 /* What a node's machine is made of, its GPUs and what runs on them. */
 
 import { fill, list } from "./fill.js";
+import { inWords } from "./sentences.js";
 import { duration, heat, number, percent, size } from "./show.js";
 
 export function drawMachine(page, machine) {
@@ -45,7 +46,7 @@ function drawGpus(page, machine) {
   const running = machine.gpus.flatMap((gpu) => gpu.processes.map((one) => ({ ...one, gpu: gpu.index })));
   fill(page, {
     "has-gpus": machine.gpus.length > 0,
-    "gpu-error": machine.gpu_error,
+    "gpu-error": inWords(machine.gpu_error),
     "has-processes": running.length > 0,
   });
   list(page, "gpus", "t-gpu", machine.gpus, (gpu) => gpu.index, drawGpu);

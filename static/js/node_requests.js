@@ -1,6 +1,7 @@
 /* The latest requests of a node, each with where it was tried and why. */
 
 import { fill, list } from "./fill.js";
+import { inWords } from "./sentences.js";
 import { duration, number, words } from "./show.js";
 
 const LOOKS = { ok: "online", cancelled: "stopped" };
@@ -31,12 +32,12 @@ function drawRequest(row, one) {
 function drawTry(item, tried) {
   fill(item, {
     "t-node": tried.node?.name ?? "–",
-    "t-reasons": tried.reasons.join("; "),
-    "t-error": tried.error ? `${tried.error.code} ${tried.error.message}` : "",
+    "t-reasons": tried.reasons.map(inWords).join("; "),
+    "t-error": tried.error ? `${tried.error.code} ${inWords(tried.error.message)}` : "",
   });
   const others = [
     ...tried.others.map((other) => `${other.node}: ${duration(other.expected_finish_s)}`),
-    ...tried.rejected.map((other) => `${other.node}: ${other.reason}`),
+    ...tried.rejected.map((other) => `${other.node}: ${inWords(other.reason)}`),
   ];
   item.querySelector("ul").replaceChildren(...others.map(line));
 }

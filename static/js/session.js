@@ -1,5 +1,7 @@
 /* Notices that nobody is logged in here any more, says so above the page, and leads to the login and back. */
 
+import { inWords } from "./sentences.js";
+
 const notice = document.getElementById("ended");
 
 /** The answer as it came; the page is told when the server no longer knows who asks. */
@@ -10,7 +12,7 @@ export function heed(answer) {
 }
 
 /** What the server says is wrong, in a sentence for the page; undefined when it says nothing. */
-export const whyNot = (answer, body) => (answer.status === 401 && notice ? notice.firstChild.textContent : body?.error?.message);
+export const whyNot = (answer, body) => (answer.status === 401 && notice ? notice.firstChild.textContent : inWords(body?.error?.message));
 
 /** What was typed stays where it is: nobody is led away unasked. */
 export function sayEnded() {
