@@ -134,7 +134,8 @@ def test_no_page_runs_it_or_is_broken_by_it(
 ) -> None:
     broken: dict[str, Any] = {}
     with reader(chromium, site, locale=locale, viewport=size) as page:
-        for name, href in pictures.pages(page).items():
+        hosts = {f"host {number}": f"/nodes/{number}/" for number in (1, 2)}
+        for name, href in (pictures.pages(page) | hosts).items():
             page.goto(href)
             page.wait_for_timeout(700)
             if page.evaluate("window.ran"):
@@ -164,7 +165,7 @@ def test_names_do_not_turn_the_text_beside_them(site: Installation, chromium: An
     """A name that overrides the direction of writing is isolated wherever text of ours stands beside it."""
     with reader(chromium, site, locale="en-GB") as page:
         page.goto("/")
-        quote = page.locator("[data-f=lock-reason]").first
+        quote = page.locator("[data-f=lock-reason]:visible").first
         quote.wait_for(timeout=SOON_MS)
         shown = quote.evaluate("one => getComputedStyle(one).unicodeBidi")
         assert re.fullmatch("isolate|plaintext|isolate-override", shown), shown
