@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTLE_MS = 2_500
 DESKTOP, PHONE = (1440, 900), (390, 844)
 README = {"overview": "fleet", "host": "host", "chat": "chat", "job": "job"}
-"""The README's pictures, by the page's name: light, desktop, in the README's language."""
+"""The README's pictures, by the page's name: what a desktop shows of it, light, in the README's language."""
 
 BEHIND = {
     "host": ("overview", r"/nodes/\d+/"),
@@ -149,6 +149,9 @@ def take(page: Page, name: str, href: str, looks: Looks, into: Path) -> Iterator
     if wide > looks.size[0]:
         yield f"{looks.name} {href}: {wide} px wide on a screen of {looks.size[0]}"
     page.screenshot(path=into / f"{name}-{looks.name}.png", full_page=True)
+    if name in README and (looks.size, looks.theme) == (DESKTOP, "light"):
+        (into / "readme").mkdir(exist_ok=True)
+        page.screenshot(path=into / "readme" / f"{README[name]}{'' if looks.language == 'en' else '.zh'}.png")
 
 
 def _ask(page: Page) -> None:
@@ -185,11 +188,8 @@ def for_readme(into: Path) -> None:
     """Keep the README's own pictures in the documentation."""
     place = ROOT / "docs" / "pictures"
     place.mkdir(exist_ok=True)
-    for page, name in README.items():
-        for language, told in (("en", ""), ("zh-CN", ".zh")):
-            source = into / f"{page}-desktop-light-{language}.png"
-            if source.exists():
-                shutil.copy(source, place / f"{name}{told}.png")
+    for picture in (into / "readme").glob("*.png"):
+        shutil.copy(picture, place)
 
 
 def main() -> int:

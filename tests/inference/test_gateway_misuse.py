@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from dpl_site.lib.db import call
 from dpl_site.processes import connections
-from inference import arrival, door
+from inference import arrival, attending
 from inference.models import Slot
 from tests.datasets.making import an_engine
 from tests.engines.scripted import Exchange, scripted
@@ -228,7 +228,7 @@ def test_a_body_that_announces_no_length_is_counted(
 def test_half_a_request_is_waited_for_and_then_refused(
     dial: Callable[..., socket.socket], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "BODY_S", 0.2)
+    monkeypatch.setattr(attending, "BODY_S", 0.2)
     monkeypatch.setattr(arrival, "FORGET_S", 0.1)
     status, _, body = told(dial(path, b'{"mess', length=1000))
     assert (status, "Send it faster" in words(path, body)) == (408, True)
