@@ -31,6 +31,8 @@ BIDI = "\u202egnp.exe\u202c \u2066x"
 WORD = "w" * 200
 ANSI = "\x1b[31mred\x1b[0m \u200b\u200d"
 ALL = "\n".join((MARKUP, MARKDOWN, TEMPLATE, BIDI, WORD, ANSI, "# head", "```js\nalert(1)\n```"))
+NAME = MARKUP[:60] + "n" * 40
+MODEL = "m" * 120
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
 
@@ -53,13 +55,13 @@ def site() -> Iterator[Installation]:
     made = Installation(DPL_POLL_INTERVAL_S=1)
     with ExitStack() as stack:
         engine = stack.enter_context(
-            SimulatedEngine(tokens_per_second=0, slots=4, echo=True, preload=True, model="m")
+            SimulatedEngine(tokens_per_second=0, slots=4, echo=True, preload=True, model=MODEL)
         )
         agent = stack.enter_context(serving(lambda _: Said(told())))
         stack.callback(made.stop)
         made.start()
-        words = ("--llm", engine.url, "--monitor", agent.url, "--environment", "<b>lab</b>")
-        made.manage("node", "add", MARKUP[:100], *words)
+        words = ("--llm", engine.url, "--monitor", agent.url, "--environment", "<b>lab</b>" + WORD[:39])
+        made.manage("node", "add", NAME, *words)
         _fill(made)
         yield made
 
@@ -70,7 +72,7 @@ def _fill(site: Installation) -> None:
         base_url=site.url, headers={"Authorization": f"Bearer {site.key}"}, timeout=60
     ) as client:
         rule = {
-            "name": MARKUP[:100],
+            "name": NAME,
             "metric": "memory_percent",
             "operator": ">",
             "fire_value": 1,
@@ -86,15 +88,15 @@ def _fill(site: Installation) -> None:
                 "label": "x",
             },
         )
-        _post(client, "/api/v1/channels/", json={"name": MARKUP[:100], "url": "json://127.0.0.1:9/"})
-        _post(client, "/api/v1/keys/", json={"name": MARKUP[:100]})
+        _post(client, "/api/v1/channels/", json={"name": NAME, "url": "json://127.0.0.1:9/"})
+        _post(client, "/api/v1/keys/", json={"name": NAME})
         rows = [
             {"instruction": ALL, "<i>key</i>": MARKUP},
             {"instruction": MARKDOWN},
             {"instruction": BIDI + WORD},
         ]
         for _ in range(2):
-            file = (f"{MARKUP[:80]}.json".replace('"', ""), json.dumps(rows).encode())
+            file = (f"{MARKUP[:60]}{WORD[:60]}.json".replace('"', ""), json.dumps(rows).encode())
             _post(client, "/api/dataset/upload", files={"file": file})
         asked = {"model": "auto", "messages": [{"role": "user", "content": ALL}]}
         _post(client, "/v1/chat/completions", json=asked)
