@@ -4,7 +4,7 @@ import { Bound } from "./bound.js";
 import { Host } from "./host.js";
 import { said, words } from "./show.js";
 
-const BUDGET_MS = 4;
+const BUDGET_MS = 2;
 
 export class Board {
   /** `draw(host, node)` fills one in. Hosts that the server drew are taken over. */
