@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +34,12 @@ class Demonstration:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Demonstration:
+        # A demo looks for free ports before it takes them: two that begin at once would find the same.
+        with (Path(tempfile.gettempdir()) / "dpl-demonstration.lock").open("w") as alone:
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            return self._started()
+
+    def _started(self) -> Demonstration:
         command = [sys.executable, "manage.py", "demo", "--port", str(self._port)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._env, stdout=log, stderr=log)
