@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,13 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 from tests.chaos.installation import Installation
-from tests.e2e.browser import FLAGS
+from tests.e2e.browser import FLAGS, first_login, log_in
 
 TASK = "RunTask"
 CATEGORIES = ("disabled-by-default-devtools.timeline", "__metadata")
 NEW_TICK_S = 0.2
 """Messages that come closer to each other than this are of one tick."""
-LOGIN = re.compile(r"Login: (\S+) / (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +45,8 @@ class Browser:
         self._state = self._logged_in()
 
     def _logged_in(self) -> Any:
-        found = LOGIN.search(self._site.log.read_text(errors="replace"))
-        assert found, "up printed no login"
         context = self._chromium.new_context()
-        page = context.new_page()
-        page.goto(f"{self._site.url}/login/")
-        page.fill("[name=username]", found[1])
-        page.fill("[name=password]", found[2])
-        page.click("main button")
-        page.wait_for_url(f"{self._site.url}/")
+        log_in(context.new_page(), self._site.url, *first_login(self._site.log))
         state = context.storage_state()
         context.close()
         return state

@@ -1,7 +1,7 @@
 """The sentences that DPL writes down in English and its pages show in the reader's language.
 
-What stands in rows, answers and logs is a contract, so it is English. A page finds here what it is made from. A test
-has the makers say each of them.
+What stands in rows, answers and logs is a contract, so it is English. A page finds here what it is made from. Tests
+have the makers say most of them, and find those that nobody says any more.
 """
 
 from __future__ import annotations

@@ -3,36 +3,21 @@
    What it puts into the page are parts of our own page, in which the server has escaped every name.
 */
 
+import { readingAgain } from "./again.js";
 import { watchAlerts } from "./bell.js";
 import { localTimes } from "./fill.js";
 import { say } from "./live.js";
-import { heed } from "./session.js";
 import { duration } from "./show.js";
 
 const AGAIN_MS = 15000;
 const page = document.getElementById("alert");
 const shown = new Map();
-let asking = false;
-let isStale = false;
 let version;
 
-/** Read it again; news that come meanwhile cause one more reading, whatever their number. */
-async function read() {
-  isStale = true;
-  if (asking) return;
-  asking = true;
-  while (isStale) {
-    isStale = false;
-    try {
-      const answer = heed(await fetch(location.pathname, { headers: { "X-Part": "alert" } }));
-      if (answer.status === 404) say("gone", "alert");
-      if (answer.ok && !answer.redirected) draw(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    } catch {
-      break; // the mark says so, and the next news or the clock ask again
-    }
-  }
-  asking = false;
-}
+const read = readingAgain(location.pathname, { "X-Part": "alert" }, async (answer) => {
+  if (answer.status === 404) say("gone", "alert");
+  if (answer.ok) draw(new DOMParser().parseFromString(await answer.text(), "text/html"));
+});
 
 function draw(fresh) {
   for (const part of fresh.querySelectorAll("[data-part]")) put(part);

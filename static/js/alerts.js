@@ -1,5 +1,6 @@
 /* The alerts that stand, live: the bell's news say when to read them again. */
 
+import { readingAgain } from "./again.js";
 import { watchAlerts } from "./bell.js";
 import { fill, list, localTimes } from "./fill.js";
 import { say } from "./live.js";
@@ -12,26 +13,11 @@ const page = document.getElementById("alerts");
 const search = page.querySelector("[data-search]");
 const box = document.getElementById("notify");
 const source = `/api/v1/alerts/?state=pending,firing,recovering&order=worst&page_size=${page.dataset.most}`;
-let asking = false;
-let isStale = false;
 let told;
 
-/** Read them again; news that come meanwhile cause one more reading, whatever their number. */
-async function read() {
-  isStale = true;
-  if (asking) return;
-  asking = true;
-  while (isStale) {
-    isStale = false;
-    try {
-      const answer = await fetch(source, { headers: { Accept: "application/json" } });
-      if (answer.ok) draw(await answer.json());
-    } catch {
-      break; // the mark says so, and the next news or the clock ask again
-    }
-  }
-  asking = false;
-}
+const read = readingAgain(source, { Accept: "application/json" }, async (answer) => {
+  if (answer.ok) draw(await answer.json());
+});
 
 function draw({ count, results }) {
   fill(page, { any: count > 0, more: count > results.length, standing: count });

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.e2e.browser import first_login, log_in
 from tests.engines.simulated import ROOT
 
 START_S = 90.0
@@ -81,9 +82,4 @@ class Demonstration:
 
     def log_in(self, page: Any, who: str = "") -> None:
         """Let a browser's page in as somebody who was added, else as the admin."""
-        name, password = (who, PASSWORD) if who else self.said(r"Login: (\S+) / (\S+)")
-        page.goto(f"{self.url}/login/")
-        page.fill("[name=username]", name)
-        page.fill("[name=password]", password)
-        page.click("main button")
-        page.wait_for_url(f"{self.url}/")
+        log_in(page, self.url, *((who, PASSWORD) if who else first_login(self.log)))

@@ -13,6 +13,7 @@ import pytest
 
 from dpl_site.templatetags import show
 from tests.chaos.installation import Installation
+from tests.e2e import browser
 from tests.e2e.browser import CHROMIUM, MISSING
 from tests.engines.simulated import SimulatedEngine
 
@@ -66,17 +67,11 @@ def _said(message: Any, site: Installation) -> list[str]:
 
 
 def log_in(page: Any, site: Installation) -> None:
-    page.goto(f"{site.url}/login/")
-    fill_login(page, site)
-    page.wait_for_url(f"{site.url}/")
+    browser.log_in(page, site.url, *browser.first_login(site.log))
 
 
 def fill_login(page: Any, site: Installation) -> None:
-    found = re.search(r"Login: (\S+) / (\S+)", site.log.read_text(errors="replace"))
-    assert found, "up printed no login"
-    page.fill("[name=username]", found[1])
-    page.fill("[name=password]", found[2])
-    page.click("main button")
+    browser.fill_login(page, *browser.first_login(site.log))
 
 
 def rows_in(folder: Path, count: int, **fields: Any) -> Path:

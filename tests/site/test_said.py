@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from django.utils import translation
 
 from dpl_site import said
@@ -33,7 +34,10 @@ FOREIGN = re.compile(
 
 def failures() -> list[str]:
     """Why calls fail, by real errors."""
-    refused = aiohttp.ClientConnectorError(None, OSError(errno.ECONNREFUSED, "refused"))  # type: ignore[arg-type]
+    place = ConnectionKey(
+        "10.0.0.5", 11434, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+    )
+    refused = aiohttp.ClientConnectorError(place, OSError(errno.ECONNREFUSED, "refused"))
     errors: list[BaseException] = [
         refused,
         TimeoutError(),
